@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// Config is all that an Engine needs to know. Zero values mean the defaults
+// named beside the fields; sizes are bytes.
+type Config struct {
+	StateDir string // folder that holds everything durable; made if absent, one engine at a time
+	Device   string // this device's name, in keys and metadata; default: the host name
+	Version  string // of the embedding program, for status; default "dev"
+
+	Spool        Spool
+	Streams      []Stream
+	Destinations []Destination
+
+	Workers int          // parts in flight over all destinations; default 4, at most 16
+	Log     *slog.Logger // default: discard
+}
+
+// Spool bounds what is kept on flash.
+type Spool struct {
+	MaxBytes int64    // of payload slots; default 2 GiB, at least three slots (24 MiB) for each stream
+	MinFree  int64    // leave this much of the file system to others; default 256 MiB; negative: none
+	WhenFull WhenFull // default DropOldest
+}
+
+// WhenFull says what gives way when the spool is full.
+type WhenFull string
+
+// The policies for a full spool. What is dropped is a counted gap.
+const (
+	Block      WhenFull = "block"       // make the source wait; only for sources that can
+	DropOldest WhenFull = "drop_oldest" // whole objects that are not in doubt, oldest first
+	DropNewest WhenFull = "drop_newest" // what arrives
+)
+
+// Stream says where bytes come from, how they become objects, and where those go.
+type Stream struct {
+	Name    string      // lower-case letters, digits, '-', '_'; unique; at most 64 bytes
+	Source  hal.Source  // nil: the embedding program calls Engine.Append
+	Framing hal.Framing // ignored without a Source
+	Sync    Sync
+	Object  Object
+	// Key is the template of object keys. It must hold {epoch} and {start};
+	// {device} {stream} {yyyy} {mm} {dd} {hh} are also known, the
+	// time being that of capture, in UTC.
+	Key         string // default DefaultKey
+	Destination string // name of a Destination
+}
+
+// DefaultKey is the key template of a stream that names none.
+const DefaultKey = "{device}/{stream}/{yyyy}/{mm}/{dd}/{stream}-{epoch}-{start}.log"
+
+// Sync bounds what a power cut can take: the bytes of one interval.
+type Sync struct {
+	Interval time.Duration // default 1 s
+	Bytes    int64         // default 256 KiB
+}
+
+// Object bounds an object. It ends at the first record that would break a bound.
+type Object struct {
+	MaxBytes int64         // default 64 MiB
+	MaxAge   time.Duration // since its first byte; default 1 h
+	MaxIdle  time.Duration // since its last byte; default 0: never
+	PartSize int64         // default: what the destination likes
+}
+
+// Destination is an archive by name.
+type Destination struct {
+	Name string
+	To   transport.Destination
+	// Link, if set, is asked for the state of the wire, for Status.
+	Link func() LinkCounters
+}
+
+// LinkCounters counts what crossed the link to one destination since start-up.
+type LinkCounters struct {
+	BytesSent     int64 `json:"bytes_sent"`
+	BytesReceived int64 `json:"bytes_received"`
+	Requests      int64 `json:"requests"`
+	Connections   int64 `json:"connections"`
+	Stalls        int64 `json:"stalls"`
+}

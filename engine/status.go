@@ -1,0 +1,62 @@
+package engine
+
+import "time"
+
+// Status is a snapshot of an Engine. Its JSON names are a contract.
+type Status struct {
+	Device       string              `json:"device"`
+	Version      string              `json:"version"`
+	Started      time.Time           `json:"started"`
+	Now          time.Time           `json:"now"`
+	StateDir     string              `json:"state_dir"`
+	Spool        SpoolStatus         `json:"spool"`
+	Streams      []StreamStatus      `json:"streams"`
+	Destinations []DestinationStatus `json:"destinations"`
+	// Notes are what start-up found that an operator should know: damage,
+	// files set aside, a clone. Empty on a healthy device.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// SpoolStatus says how full the flash is.
+type SpoolStatus struct {
+	MaxBytes     int64  `json:"max_bytes"`
+	UsedBytes    int64  `json:"used_bytes"` // whole slots that hold bytes still needed
+	MadeBytes    int64  `json:"made_bytes"` // slots on flash, used or waiting for reuse
+	Full         bool   `json:"full"`
+	WrittenBytes int64  `json:"written_bytes"` // to slots, since start-up
+	Syncs        int64  `json:"syncs"`         // of slots, since start-up
+	LastError    string `json:"last_error,omitempty"`
+}
+
+// StreamStatus is one stream. Offsets are bytes from the stream's beginning.
+type StreamStatus struct {
+	Name     string `json:"name"`
+	Epoch    string `json:"epoch"`
+	Appended int64  `json:"appended"` // end of what was read from the peripheral
+	Kept     int64  `json:"kept"`     // end of what survives a power cut
+	Archived int64  `json:"archived"` // all before it has a durable receipt (or is a counted gap)
+	Gaps     int64  `json:"gaps"`     // losses counted
+	GapBytes int64  `json:"gap_bytes"`
+	// Malformed counts bytes that the framing could not make a record of.
+	Malformed   int64     `json:"malformed"`
+	Pending     int64     `json:"pending_objects"` // sealed, not yet archived
+	LastRead    time.Time `json:"last_read,omitzero"`
+	Source      string    `json:"source,omitempty"`
+	SourceState string    `json:"source_state"` // "reading", "waiting: <why>", "finished", "embedded"
+	Destination string    `json:"destination"`
+}
+
+// DestinationStatus is one destination.
+type DestinationStatus struct {
+	Name           string       `json:"name"`
+	Link           string       `json:"link"` // "idle", "up", "down", "denied", "throttled"
+	PendingBytes   int64        `json:"pending_bytes"`
+	PendingObjects int64        `json:"pending_objects"`
+	InFlight       int          `json:"in_flight"`
+	LastError      string       `json:"last_error,omitempty"`
+	NextTry        time.Time    `json:"next_try,omitzero"`
+	LastSuccess    time.Time    `json:"last_success,omitzero"`
+	SentBytes      int64        `json:"sent_bytes"`     // of part and object bodies, since start-up
+	ArchivedBytes  int64        `json:"archived_bytes"` // in finished objects, since start-up
+	Wire           LinkCounters `json:"wire"`
+}
