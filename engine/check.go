@@ -254,8 +254,8 @@ func (c *checker) streams() {
 }
 
 func (c *checker) framing(at string, f hal.Framing) {
-	if f.Max > hal.MaxRecord {
-		c.add(at, fmt.Sprintf("records of %s", sizeText(int64(f.Max))), "use at most "+sizeText(hal.MaxRecord))
+	if err := f.Check(); err != nil {
+		c.add(at, err.Error(), "")
 	}
 }
 

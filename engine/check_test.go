@@ -101,6 +101,7 @@ func TestCheckSaysWhereWhatAndWhatToDo(t *testing.T) {
 			c.Streams[1].Name = "imu"
 			c.Streams[0].Key, c.Streams[1].Key = "{epoch}-{start}", "{epoch}-{start}"
 		}, "streams[1].key", `"gps"`, "{stream}"},
+		{"bad framing", stream(func(s *Stream) { s.Framing.Kind = "words" }), "streams[0].framing", "words", ""},
 		{"record too large", stream(func(s *Stream) { s.Framing.Max = hal.MaxRecord + 1 }), "streams[0].framing", "", ""},
 		{"sync too often", stream(func(s *Stream) { s.Sync.Interval = time.Millisecond }), "streams[0].sync.interval", "1ms", "10ms to 1h"},
 		{"sync too rare", stream(func(s *Stream) { s.Sync.Interval = 2 * time.Hour; s.Object.MaxAge = 3 * time.Hour }), "streams[0].sync.interval", "2h", "10ms to 1h"},
