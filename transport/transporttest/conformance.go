@@ -74,7 +74,7 @@ type suite struct {
 	*testing.T
 	d      transport.Destination
 	limits transport.Limits
-	made  int
+	made   int
 }
 
 // key returns a key that no other check uses.

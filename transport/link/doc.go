@@ -1,0 +1,10 @@
+// Package link is the one http.RoundTripper that destinations share: the wire.
+//
+// It speaks HTTP/1.1 with kept-alive connections over TCP and TLS 1.2 or
+// later, counts what crosses the wire, and ends a request on which no byte
+// moves any more. It has no time limit for a request that progresses, however
+// slowly: a part over a modem takes as long as it takes.
+//
+// It must never retry, log, follow redirects, or hold more of a body than its
+// buffers.
+package link
