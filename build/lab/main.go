@@ -1,0 +1,68 @@
+// Command lab breaks Dray on purpose and counts what it cost.
+//
+//	go run ./build/lab kill9 -n 200     SIGKILL at random moments, then check every line
+//	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
+//
+// Each experiment runs the real daemon, a real pseudo-terminal as its sensor
+// and a real S3 server, looks at them from outside alone, prints a table and
+// exits 1 if a promise was broken. It must never share code with what it
+// judges, beyond the names of the status fields.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// An experiment runs with its own flags and reports on r.
+type experiment struct {
+	name, short string
+	run         func(ctx context.Context, args []string) (*report, error)
+}
+
+var experiments = []experiment{
+	{"kill9", "SIGKILL at random moments", kill9},
+	{"stall", "every tenth sync takes 2 s", stall},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := choose(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// choose runs the experiment that args name and returns the exit code.
+func choose(ctx context.Context, args []string) int {
+	if len(args) > 0 {
+		for _, e := range experiments {
+			if e.name != args[0] {
+				continue
+			}
+			r, err := e.run(ctx, args[1:])
+			if r != nil {
+				r.print(os.Stdout)
+			}
+			switch {
+			case errors.Is(err, flag.ErrHelp):
+				return 2
+			case err != nil:
+				fmt.Fprintf(os.Stderr, "lab %s: %v\n", e.name, err)
+				return 1
+			case r.broken():
+				return 1
+			}
+			return 0
+		}
+	}
+	fmt.Fprintln(os.Stderr, "usage: go run ./build/lab EXPERIMENT [flags]")
+	for _, e := range experiments {
+		fmt.Fprintf(os.Stderr, "  %-8s %s\n", e.name, e.short)
+	}
+	return 2
+}
