@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-7270d448/dray/transport/transporttest"
+)
+
+// A rig holds what all measurements share.
+type rig struct {
+	dir  string
+	dray string // the program
+	file string // the bytes to send, for programs that read a file
+	size int64
+}
+
+// A row is one measurement.
+type row struct {
+	name   string
+	secure bool
+	cpu    time.Duration // user + system
+	wall   time.Duration
+	rss    int64 // peak, bytes
+}
+
+func newRig(ctx context.Context, parent string, size int64) (r *rig, err error) {
+	r = &rig{size: size}
+	if r.dir, err = os.MkdirTemp(parent, "dray-bench-"); err != nil {
+		return nil, err
+	}
+	r.dray, r.file = filepath.Join(r.dir, "dray"), filepath.Join(r.dir, "input")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", r.dray, "github.com/seed-7270d448/dray/cmd/dray")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("build dray: %w\n%s", err, out), r.Close())
+	}
+	f, err := os.Create(r.file)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if err := errors.Join(writeInput(f, size), f.Close()); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Close removes what was made.
+func (r *rig) Close() error { return os.RemoveAll(r.dir) }
+
+// writeInput writes size bytes that do not repeat within a megabyte.
+func writeInput(w io.Writer, size int64) error {
+	block := make([]byte, 1<<20)
+	rnd := rand.NewChaCha8([32]byte{1})
+	for size > 0 {
+		b := block[:min(int64(len(block)), size)]
+		if _, err := rnd.Read(b); err != nil {
+			return err
+		}
+		n, err := w.Write(b)
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
+}
+
+// measure runs s on a fresh server and checks that all bytes arrived.
+func (r *rig) measure(ctx context.Context, s subject, secure bool) (got row, err error) {
+	work, err := os.MkdirTemp(r.dir, "run-")
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	store := filepath.Join(work, "server")
+	gateway, err := transporttest.NewGateway(transporttest.GatewayOptions{TLS: secure, Dir: store})
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, gateway.Close()) }()
+	cmd, err := s.command(ctx, r, gateway, work)
+	if err != nil {
+		return got, err
+	}
+	got = row{name: s.name(), secure: secure}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	began := time.Now()
+	if got.rss, err = runWatched(cmd); err != nil {
+		return got, fmt.Errorf("%w; it said:\n%.4000s", err, said.String())
+	}
+	got.wall = time.Since(began)
+	got.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	arrived, err := storedBytes(gateway.BucketDir)
+	if err != nil {
+		return got, err
+	}
+	if arrived != r.size {
+		return got, fmt.Errorf("%d bytes arrived of %d; it said:\n%.4000s", arrived, r.size, said.String())
+	}
+	return got, nil
+}
+
+// runWatched runs cmd and returns the peak of its resident memory in bytes.
+//
+// The kernel's own figure for a child that has ended (ru_maxrss) will not do:
+// at exec it takes over the peak of the process that forked, which is the
+// bench. So VmHWM is read while the child lives; it only grows, and what it
+// grows by in the last few milliseconds is missed.
+func runWatched(cmd *exec.Cmd) (peak int64, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	path := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err == nil && peak == 0 {
+				err = errors.New("it ended before its memory could be read")
+			}
+			return peak, err
+		case <-tick.C:
+			if b, err := os.ReadFile(path); err == nil { // else it has just ended
+				peak = max(peak, highWater(b))
+			}
+		}
+	}
+}
+
+// highWater returns VmHWM of a /proc/…/status in bytes, 0 if it is not there.
+func highWater(status []byte) int64 {
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// storedBytes returns the size of all finished objects of a bucket's folder.
+func storedBytes(bucket string) (total int64, err error) {
+	err = filepath.WalkDir(bucket, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != bucket && strings.HasPrefix(d.Name(), ".") { // the server's own
+			return filepath.SkipDir
+		}
+		if d.IsDir() {
+			return nil
+		}
+		fi, err := d.Info()
+		if err == nil {
+			total += fi.Size()
+		}
+		return err
+	})
+	return total, err
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// printTable writes the rows, with the ratios of CPU to those of curl and
+// s5cmd over the same scheme.
+func printTable(w io.Writer, size int64, rows []row) {
+	if len(rows) == 0 {
+		return
+	}
+	gib := float64(size) / (1 << 30)
+	n := byteSize(size)
+	fmt.Fprintf(w, "%s each\n", n.String())
+	fmt.Fprintf(w, "%-6s %-26s %12s %13s %10s %9s %9s\n", "", "program", "CPU s / GiB", "peak RSS MiB", "MiB / s", "/ curl", "/ s5cmd")
+	for _, r := range rows {
+		scheme := "http"
+		if r.secure {
+			scheme = "https"
+		}
+		fmt.Fprintf(w, "%-6s %-26s %12.2f %13.1f %10.0f %9s %9s\n", scheme, r.name, r.cpu.Seconds()/gib, float64(r.rss)/(1<<20),
+			gib*1024/r.wall.Seconds(), ratio(r, rows, "curl"), ratio(r, rows, "s5cmd"))
+	}
+}
+
+// ratio returns r's CPU time over that of the named program, "-" if it was not
+// measured.
+func ratio(r row, rows []row, name string) string {
+	for _, other := range rows {
+		if other.secure == r.secure && strings.HasPrefix(other.name, name) && other.cpu > 0 {
+			return fmt.Sprintf("%.2f", r.cpu.Seconds()/other.cpu.Seconds())
+		}
+	}
+	return "-"
+}
