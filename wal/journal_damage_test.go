@@ -35,16 +35,16 @@ func journalSample(t testing.TB, dir string, n int) (recs []string, ends []int) 
 
 var journalSampleSnapshot = []string{"s1=one", "s2=two"}
 
-// goesOn appends to a journal that was just opened and opens it again: what it
+// journalGoesOn appends to a journal that was just opened and opens it again: what it
 // held before and the new record must be there, and nothing be reported.
-func goesOn(t *testing.T, what, dir string, j *journal, b *journalBook) {
+func journalGoesOn(t *testing.T, what, dir string, j *journal, b *journalBook) {
 	t.Helper()
 	b.tell(t, j, "more=1")
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, after, report := openBook(t, dir, journalSmall)
-	wantBook(t, what+": opened again", after, b.m)
+	again, after, report := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, what+": opened again", after, b.m)
 	if report.Damaged || report.TornBytes != 0 || len(report.Notes) != 0 {
 		t.Errorf("%s: opened again: report %+v", what, report)
 	}
@@ -56,8 +56,8 @@ func goesOn(t *testing.T, what, dir string, j *journal, b *journalBook) {
 func TestJournalSurvivesATornTail(t *testing.T) {
 	master := filepath.Join(t.TempDir(), "journal")
 	recs, ends := journalSample(t, master, 5)
-	snapshot := readTestFile(t, filepath.Join(master, "00000001", journalSnapshotName))
-	log := readTestFile(t, journalSegment(master, 1))
+	snapshot := journalReadFile(t, filepath.Join(master, "00000001", journalSnapshotName))
+	log := journalReadFile(t, journalSegment(master, 1))
 	tails := map[string][]byte{
 		"nothing": nil,
 		"zeros":   make([]byte, 4096),
@@ -69,14 +69,14 @@ func TestJournalSurvivesATornTail(t *testing.T) {
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
-			writeTestFile(t, filepath.Join(dir, "00000001", journalSnapshotName), snapshot)
-			writeTestFile(t, journalSegment(dir, 1), slices.Concat(log[:cut], tail))
+			journalWriteFile(t, filepath.Join(dir, "00000001", journalSnapshotName), snapshot)
+			journalWriteFile(t, journalSegment(dir, 1), slices.Concat(log[:cut], tail))
 			whole := 0
 			for whole < len(ends) && ends[whole] <= cut {
 				whole++
 			}
 			what := fmt.Sprintf("cut at %d, then %s", cut, name)
-			j, b, report := openBook(t, dir, journalSmall)
+			j, b, report := openJournalBook(t, dir, journalSmall)
 			if want := slices.Concat(journalSampleSnapshot, recs[:whole]); !slices.Equal(b.log, want) {
 				t.Fatalf("%s: replayed %q, want %q", what, b.log, want)
 			}
@@ -87,7 +87,7 @@ func TestJournalSurvivesATornTail(t *testing.T) {
 			if got, want := report.TornBytes, int64(cut+len(tail)-good); report.Damaged || got != want {
 				t.Fatalf("%s: %d torn bytes, want %d; report %+v", what, got, want, report)
 			}
-			goesOn(t, what, dir, j, b)
+			journalGoesOn(t, what, dir, j, b)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func TestJournalSurvivesAZeroFilledTailInLittleMemory(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	j, b, report := openBook(t, dir, journalSmall)
+	j, b, report := openJournalBook(t, dir, journalSmall)
 	runtime.ReadMemStats(&after)
 	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(2<<20); got > limit {
 		t.Errorf("opening took %d bytes of memory, want at most %d", got, limit)
@@ -112,11 +112,11 @@ func TestJournalSurvivesAZeroFilledTailInLittleMemory(t *testing.T) {
 	if report.TornBytes != zeros || report.Damaged {
 		t.Errorf("report %+v", report)
 	}
-	goesOn(t, "zeros", dir, j, b)
+	journalGoesOn(t, "zeros", dir, j, b)
 }
 
-// isSubsequence says that got is want with some left out.
-func isSubsequence(got, want []string) bool {
+// journalSubsequence says that got is want with some left out.
+func journalSubsequence(got, want []string) bool {
 	for _, w := range want {
 		if len(got) > 0 && got[0] == w {
 			got = got[1:]
@@ -134,21 +134,21 @@ func TestJournalSurvivesBitFlips(t *testing.T) {
 		filepath.Join("00000001", journalLogName, journalSegmentName),
 	}
 	for _, file := range files {
-		data := readTestFile(t, filepath.Join(master, file))
+		data := journalReadFile(t, filepath.Join(master, file))
 		inLog := file == files[1]
 		for at := range data {
 			for _, mask := range []byte{0x01, 0x80, 0xff} {
 				dir := filepath.Join(t.TempDir(), "journal")
 				for _, other := range files {
-					writeTestFile(t, filepath.Join(dir, other), readTestFile(t, filepath.Join(master, other)))
+					journalWriteFile(t, filepath.Join(dir, other), journalReadFile(t, filepath.Join(master, other)))
 				}
 				bad := slices.Clone(data)
 				bad[at] ^= mask
-				writeTestFile(t, filepath.Join(dir, file), bad)
+				journalWriteFile(t, filepath.Join(dir, file), bad)
 
 				what := fmt.Sprintf("%s: byte %d ^ %#x", file, at, mask)
-				j, b, report := openBook(t, dir, journalSmall)
-				if !isSubsequence(b.log, all) {
+				j, b, report := openJournalBook(t, dir, journalSmall)
+				if !journalSubsequence(b.log, all) {
 					t.Fatalf("%s: replayed %q, written were %q", what, b.log, all)
 				}
 				if got, least := len(b.log), len(all)-1; got < least {
@@ -159,11 +159,11 @@ func TestJournalSurvivesBitFlips(t *testing.T) {
 				if !report.Damaged && !(last && report.TornBytes > 0) {
 					t.Fatalf("%s: not noticed: %+v", what, report)
 				}
-				if report.Damaged && (len(report.Kept) != 1 || !bytes.Equal(readTestFile(t, filepath.Join(report.Kept[0], file[len("00000001/"):])), bad)) {
+				if report.Damaged && (len(report.Kept) != 1 || !bytes.Equal(journalReadFile(t, filepath.Join(report.Kept[0], file[len("00000001/"):])), bad)) {
 					t.Fatalf("%s: the damaged file was not kept: %+v", what, report)
 				}
 				if mask == 0xff {
-					goesOn(t, what, dir, j, b)
+					journalGoesOn(t, what, dir, j, b)
 				}
 			}
 		}
@@ -184,13 +184,13 @@ func TestJournalSurvivesADamagedMiddle(t *testing.T) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		data := readTestFile(t, journalSegment(dir, 1))
+		data := journalReadFile(t, journalSegment(dir, 1))
 		clear(data[50_000 : 50_000+hole])
-		writeTestFile(t, journalSegment(dir, 1), data)
+		journalWriteFile(t, journalSegment(dir, 1), data)
 
 		what := fmt.Sprintf("%d zeros", hole)
-		j, after, report := openBook(t, dir, journalSmall)
-		if !isSubsequence(after.log, b.log) {
+		j, after, report := openJournalBook(t, dir, journalSmall)
+		if !journalSubsequence(after.log, b.log) {
 			t.Errorf("%s: replayed what was not written", what)
 		}
 		if got, least := len(after.log), 400-hole/1000-2; got < least {
@@ -202,7 +202,7 @@ func TestJournalSurvivesADamagedMiddle(t *testing.T) {
 		if got, want := journalNames(t, dir), []string{"00000002", "damaged-00000001-1"}; !slices.Equal(got, want) {
 			t.Errorf("%s: folder holds %q, want %q", what, got, want)
 		}
-		goesOn(t, what, dir, j, after)
+		journalGoesOn(t, what, dir, j, after)
 	}
 }
 
@@ -211,48 +211,48 @@ func TestJournalSurvivesADamagedMiddle(t *testing.T) {
 func TestJournalSurvivesADamagedSnapshot(t *testing.T) {
 	master := t.TempDir()
 	recs, _ := journalSample(t, master, 2)
-	snapshot := readTestFile(t, filepath.Join(master, "00000001", journalSnapshotName))
-	log := readTestFile(t, journalSegment(master, 1))
+	snapshot := journalReadFile(t, filepath.Join(master, "00000001", journalSnapshotName))
+	log := journalReadFile(t, journalSegment(master, 1))
 	for cut := range len(snapshot) {
 		dir := t.TempDir()
-		writeTestFile(t, filepath.Join(dir, "00000001", journalSnapshotName), snapshot[:cut])
-		writeTestFile(t, journalSegment(dir, 1), log)
-		j, b, report := openBook(t, dir, journalSmall)
-		if !report.Damaged || !isSubsequence(b.log, slices.Concat(journalSampleSnapshot, recs)) || len(b.log) < len(recs) {
+		journalWriteFile(t, filepath.Join(dir, "00000001", journalSnapshotName), snapshot[:cut])
+		journalWriteFile(t, journalSegment(dir, 1), log)
+		j, b, report := openJournalBook(t, dir, journalSmall)
+		if !report.Damaged || !journalSubsequence(b.log, slices.Concat(journalSampleSnapshot, recs)) || len(b.log) < len(recs) {
 			t.Fatalf("cut at %d: replayed %q, report %+v", cut, b.log, report)
 		}
-		goesOn(t, fmt.Sprintf("cut at %d", cut), dir, j, b)
+		journalGoesOn(t, fmt.Sprintf("cut at %d", cut), dir, j, b)
 	}
 }
 
 func TestJournalSurvivesMissingAndForeignFiles(t *testing.T) {
 	tests := map[string]func(t *testing.T, dir string){
-		"no snapshot": func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "00000001", journalSnapshotName)) },
-		"no segment":  func(t *testing.T, dir string) { remove(t, journalSegment(dir, 1)) },
-		"no log":      func(t *testing.T, dir string) { remove(t, filepath.Dir(journalSegment(dir, 1))) },
+		"no snapshot": func(t *testing.T, dir string) { journalRemove(t, filepath.Join(dir, "00000001", journalSnapshotName)) },
+		"no segment":  func(t *testing.T, dir string) { journalRemove(t, journalSegment(dir, 1)) },
+		"no log":      func(t *testing.T, dir string) { journalRemove(t, filepath.Dir(journalSegment(dir, 1))) },
 		"empty folder": func(t *testing.T, dir string) {
-			remove(t, filepath.Join(dir, "00000001"))
+			journalRemove(t, filepath.Join(dir, "00000001"))
 			if err := os.Mkdir(filepath.Join(dir, "00000001"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"a second segment": func(t *testing.T, dir string) {
-			writeTestFile(t, filepath.Join(dir, "00000001", "log", "00000000000000000004"), []byte("x"))
+			journalWriteFile(t, filepath.Join(dir, "00000001", "log", "00000000000000000004"), []byte("x"))
 		},
 		"a torn START": func(t *testing.T, dir string) {
-			writeTestFile(t, filepath.Join(dir, "00000001", "log", "00000000000000000003.START"), nil)
+			journalWriteFile(t, filepath.Join(dir, "00000001", "log", "00000000000000000003.START"), nil)
 		},
 		"a folder for a segment": func(t *testing.T, dir string) {
-			remove(t, journalSegment(dir, 1))
-			writeTestFile(t, filepath.Join(journalSegment(dir, 1), "x"), nil)
+			journalRemove(t, journalSegment(dir, 1))
+			journalWriteFile(t, filepath.Join(journalSegment(dir, 1), "x"), nil)
 		},
 		"a file for a generation": func(t *testing.T, dir string) {
-			remove(t, filepath.Join(dir, "00000001"))
-			writeTestFile(t, filepath.Join(dir, "00000001"), nil)
+			journalRemove(t, filepath.Join(dir, "00000001"))
+			journalWriteFile(t, filepath.Join(dir, "00000001"), nil)
 		},
 		"strange names": func(t *testing.T, dir string) {
 			for _, name := range []string{"1", "0000000x", "00000000", "999999999999999999999", "damaged-", "newer-x", "lost+found/x"} {
-				writeTestFile(t, filepath.Join(dir, name), nil)
+				journalWriteFile(t, filepath.Join(dir, name), nil)
 			}
 		},
 	}
@@ -261,16 +261,16 @@ func TestJournalSurvivesMissingAndForeignFiles(t *testing.T) {
 			dir := t.TempDir()
 			recs, _ := journalSample(t, dir, 3)
 			damage(t, dir)
-			j, b, _ := openBook(t, dir, journalSmall)
-			if !isSubsequence(b.log, slices.Concat(journalSampleSnapshot, recs)) {
+			j, b, _ := openJournalBook(t, dir, journalSmall)
+			if !journalSubsequence(b.log, slices.Concat(journalSampleSnapshot, recs)) {
 				t.Errorf("replayed %q", b.log)
 			}
-			goesOn(t, name, dir, j, b)
+			journalGoesOn(t, name, dir, j, b)
 		})
 	}
 }
 
-func remove(t *testing.T, path string) {
+func journalRemove(t *testing.T, path string) {
 	t.Helper()
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
@@ -282,14 +282,14 @@ func TestJournalSetsANewerFormatAside(t *testing.T) {
 	journalSample(t, dir, 2)
 	newer := journalAppendHeader(nil, journalVersion+1, 1)
 	newer = append(newer, "a layout that nobody here knows"...)
-	writeTestFile(t, filepath.Join(dir, "00000001", journalSnapshotName), newer)
+	journalWriteFile(t, filepath.Join(dir, "00000001", journalSnapshotName), newer)
 
 	read := &journalBook{m: map[string]string{}}
 	if report, err := readJournal(dir, read.replay); err != nil || len(report.Notes) != 1 || len(read.m) != 0 {
 		t.Errorf("readJournal: %v, %+v, %v", err, report, read.m)
 	}
-	before := readTestFile(t, journalSegment(dir, 1))
-	j, b, report := openBook(t, dir, journalSmall)
+	before := journalReadFile(t, journalSegment(dir, 1))
+	j, b, report := openJournalBook(t, dir, journalSmall)
 	if len(b.m) != 0 || report.Damaged || len(report.Notes) != 1 || report.Generation != 2 {
 		t.Errorf("report %+v, book %v", report, b.m)
 	}
@@ -297,25 +297,25 @@ func TestJournalSetsANewerFormatAside(t *testing.T) {
 		t.Fatalf("folder holds %q, want %q", got, want)
 	}
 	aside := filepath.Join(dir, "newer-00000001-1")
-	if !bytes.Equal(readTestFile(t, filepath.Join(aside, journalSnapshotName)), newer) ||
-		!bytes.Equal(readTestFile(t, filepath.Join(aside, journalLogName, journalSegmentName)), before) {
+	if !bytes.Equal(journalReadFile(t, filepath.Join(aside, journalSnapshotName)), newer) ||
+		!bytes.Equal(journalReadFile(t, filepath.Join(aside, journalLogName, journalSegmentName)), before) {
 		t.Error("the newer generation was touched")
 	}
-	goesOn(t, "beside a newer one", dir, j, b)
+	journalGoesOn(t, "beside a newer one", dir, j, b)
 }
 
 func TestJournalKeepsAFewDamagedGenerations(t *testing.T) {
 	dir := t.TempDir()
 	for range journalMaxKept + 4 {
-		j, b, _ := openBook(t, dir, journalSmall)
+		j, b, _ := openJournalBook(t, dir, journalSmall)
 		b.tell(t, j, "a=1")
 		b.tell(t, j, "b=1")
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		data := readTestFile(t, journalSegment(dir, j.number))
+		data := journalReadFile(t, journalSegment(dir, j.number))
 		data[0] ^= 0x55
-		writeTestFile(t, journalSegment(dir, j.number), data)
+		journalWriteFile(t, journalSegment(dir, j.number), data)
 	}
 	if got, want := len(journalNames(t, dir)), journalMaxKept+1; got != want {
 		t.Errorf("folder holds %d names, want %d: %q", got, want, journalNames(t, dir))
@@ -325,10 +325,10 @@ func TestJournalKeepsAFewDamagedGenerations(t *testing.T) {
 func TestJournalReadsWithoutChangingAnything(t *testing.T) {
 	dir := t.TempDir()
 	recs, ends := journalSample(t, dir, 4)
-	data := readTestFile(t, journalSegment(dir, 1))
+	data := journalReadFile(t, journalSegment(dir, 1))
 	data[ends[0]+5] ^= 1
-	writeTestFile(t, journalSegment(dir, 1), append(data, "torn"...))
-	writeTestFile(t, filepath.Join(dir, "00000002.new", journalSnapshotName), []byte("half"))
+	journalWriteFile(t, journalSegment(dir, 1), append(data, "torn"...))
+	journalWriteFile(t, filepath.Join(dir, "00000002.new", journalSnapshotName), []byte("half"))
 	before := journalTree(t, dir)
 	b := &journalBook{m: map[string]string{}}
 	report, err := readJournal(dir, b.replay)

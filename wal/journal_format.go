@@ -51,8 +51,6 @@ var (
 	journalMagic       = []byte("DRAYJRNL")
 	journalRecordMagic = []byte{0xd7, 'J', 'R', '1'}
 	journalEndMagic    = []byte{0xd7, 'J', 'E', '1'}
-
-	journalCRC = crc32.MakeTable(crc32.Castagnoli)
 )
 
 // journalAppendFrame appends the frame of payload to dst.
@@ -62,7 +60,7 @@ func journalAppendFrame(dst, magic []byte, generation, index uint64, payload []b
 	dst = binary.LittleEndian.AppendUint64(dst, generation)
 	dst = binary.LittleEndian.AppendUint64(dst, index)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
-	sum := crc32.Update(crc32.Checksum(dst[at:], journalCRC), journalCRC, payload)
+	sum := crc32.Update(crc32.Checksum(dst[at:], castagnoli), castagnoli, payload)
 	dst = binary.LittleEndian.AppendUint32(dst, sum)
 	return append(dst, payload...)
 }
@@ -97,7 +95,7 @@ func journalPayload(b []byte, f journalFrame) ([]byte, bool) {
 		return nil, false
 	}
 	payload := b[journalFrameSize : journalFrameSize+f.size]
-	sum := crc32.Update(crc32.Checksum(b[:24], journalCRC), journalCRC, payload)
+	sum := crc32.Update(crc32.Checksum(b[:24], castagnoli), castagnoli, payload)
 	return payload, sum == binary.LittleEndian.Uint32(b[24:])
 }
 
@@ -105,9 +103,9 @@ func journalPayload(b []byte, f journalFrame) ([]byte, bool) {
 func journalAppendHeader(dst []byte, version uint32, generation uint64) []byte {
 	dst = append(dst, journalMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, version)
-	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, journalCRC))
+	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, castagnoli))
 	dst = binary.LittleEndian.AppendUint64(dst, generation)
-	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, journalCRC))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, castagnoli))
 }
 
 // journalParseHeader reads the head of a snapshot. version is 0 if b does not
@@ -115,12 +113,12 @@ func journalAppendHeader(dst []byte, version uint32, generation uint64) []byte {
 // generation.
 func journalParseHeader(b []byte, generation uint64) (version uint32, ok bool) {
 	if len(b) < 16 || string(b[:8]) != string(journalMagic) ||
-		binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[:12], journalCRC) {
+		binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[:12], castagnoli) {
 		return 0, false
 	}
 	version = binary.LittleEndian.Uint32(b[8:])
 	ok = version == journalVersion && len(b) >= journalHeaderSize &&
 		binary.LittleEndian.Uint64(b[16:]) == generation &&
-		binary.LittleEndian.Uint32(b[24:]) == crc32.Checksum(b[:24], journalCRC)
+		binary.LittleEndian.Uint32(b[24:]) == crc32.Checksum(b[:24], castagnoli)
 	return version, ok
 }

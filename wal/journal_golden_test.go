@@ -2,7 +2,7 @@ package wal
 
 import (
 	"bytes"
-	"flag"
+	goflag "flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var journalGolden = flag.Bool("journal.golden", false, "write testdata/journal-v1 anew")
+var journalGolden = goflag.Bool("journal.golden", false, "write testdata/journal-v1 anew")
 
 // testdata/journal-v1 is a generation as format version 1 writes it. It must
 // stay readable, and as long as the version is 1, be written byte for byte so.
@@ -30,7 +30,7 @@ func TestJournalFormatIsTheGoldenOne(t *testing.T) {
 		return b
 	}
 	if *journalGolden {
-		remove(t, golden)
+		journalRemove(t, golden)
 		if err := os.MkdirAll(golden, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestJournalFormatIsTheGoldenOne(t *testing.T) {
 			return err
 		}
 		rel, err := filepath.Rel(work, path)
-		if err == nil && !bytes.Equal(readTestFile(t, path), readTestFile(t, filepath.Join(golden, rel))) {
+		if err == nil && !bytes.Equal(journalReadFile(t, path), journalReadFile(t, filepath.Join(golden, rel))) {
 			t.Errorf("%s is not what version %d was; a new layout needs a new version", rel, journalVersion)
 		}
 		return err
@@ -58,7 +58,7 @@ func TestJournalFormatIsTheGoldenOne(t *testing.T) {
 	if err != nil || report.Damaged || report.Records != 6 || report.Generation != 1 {
 		t.Errorf("readJournal: %v, %+v", err, report)
 	}
-	wantBook(t, "golden", read, want.m)
+	wantJournalBook(t, "golden", read, want.m)
 	if got, want := read.log, []string{"epoch=5d41402a", "stream=gps", "upload=2~first", "part1=stored", "part2=stored", "empty="}; !slices.Equal(got, want) {
 		t.Errorf("replayed %q, want %q", got, want)
 	}

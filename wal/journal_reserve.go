@@ -53,7 +53,7 @@ func (j *journal) makeReserve() (err error) {
 		err = os.Rename(path+".new", path)
 	}
 	if err == nil {
-		err = syncJournalPath(j.dir)
+		err = syncDir(j.dir)
 	}
 	if err != nil {
 		// Half a reserve would only take space away.
@@ -71,5 +71,5 @@ func (j *journal) freeReserve() bool {
 	j.reserved = false
 	err := os.Remove(filepath.Join(j.dir, journalReserveName))
 	// The blocks are free for good once the folder is synced.
-	return errors.Join(err, syncJournalPath(j.dir)) == nil
+	return errors.Join(err, syncDir(j.dir)) == nil
 }

@@ -25,7 +25,7 @@ func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
 	if _, err := buildJournalGeneration(second, 2, want.snapshot()); err != nil {
 		t.Fatal(err)
 	}
-	snapshot := readTestFile(t, filepath.Join(second, "00000002.new", journalSnapshotName))
+	snapshot := journalReadFile(t, filepath.Join(second, "00000002.new", journalSnapshotName))
 
 	work := filepath.Join(dir, "work")
 	check := func(what string, damaged bool, build func(old, next string)) {
@@ -34,11 +34,11 @@ func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
 			t.Fatal(err)
 		}
 		old, next := filepath.Join(work, "00000001"), filepath.Join(work, "00000002")
-		writeTestFile(t, filepath.Join(old, journalSnapshotName), readTestFile(t, filepath.Join(first, "00000001", journalSnapshotName)))
-		writeTestFile(t, journalSegment(work, 1), readTestFile(t, journalSegment(first, 1)))
+		journalWriteFile(t, filepath.Join(old, journalSnapshotName), journalReadFile(t, filepath.Join(first, "00000001", journalSnapshotName)))
+		journalWriteFile(t, journalSegment(work, 1), journalReadFile(t, journalSegment(first, 1)))
 		build(old, next)
-		j, b, report := openBook(t, work, journalSmall)
-		wantBook(t, what, b, want.m)
+		j, b, report := openJournalBook(t, work, journalSmall)
+		wantJournalBook(t, what, b, want.m)
 		if report.Damaged != damaged || report.TornBytes != 0 || (len(report.Notes) != 0) != damaged {
 			t.Errorf("%s: report %+v", what, report)
 		}
@@ -47,7 +47,7 @@ func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
 		if len(kept) != len(report.Kept) || len(names) != len(kept)+1 {
 			t.Errorf("%s: folder holds %q, kept %q", what, names, report.Kept)
 		}
-		goesOn(t, what, work, j, b)
+		journalGoesOn(t, what, work, j, b)
 	}
 	mkdir := func(path string) {
 		if err := os.MkdirAll(path, 0o700); err != nil {
@@ -65,12 +65,12 @@ func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
 	check("log folder made", false, func(_, next string) { mkdir(filepath.Join(next+".new", journalLogName)) })
 	for cut := range len(snapshot) + 1 {
 		check(fmt.Sprintf("snapshot cut at %d", cut), false, func(_, next string) {
-			writeTestFile(t, filepath.Join(next+".new", journalSnapshotName), snapshot[:cut])
+			journalWriteFile(t, filepath.Join(next+".new", journalSnapshotName), snapshot[:cut])
 		})
 	}
 	whole := func(folder string) {
-		writeTestFile(t, filepath.Join(folder, journalSnapshotName), snapshot)
-		writeTestFile(t, filepath.Join(folder, journalLogName, journalSegmentName), nil)
+		journalWriteFile(t, filepath.Join(folder, journalSnapshotName), snapshot)
+		journalWriteFile(t, filepath.Join(folder, journalLogName, journalSegmentName), nil)
 	}
 	check("all made, not renamed", false, func(_, next string) { whole(next + ".new") })
 	check("renamed", false, func(_, next string) { whole(next) })
@@ -78,21 +78,21 @@ func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
 	check("old half removed", false, func(old, next string) {
 		whole(next)
 		rename(old, old+".old")
-		remove(t, filepath.Join(old+".old", journalSnapshotName))
+		journalRemove(t, filepath.Join(old+".old", journalSnapshotName))
 	})
-	check("old removed", false, func(old, next string) { whole(next); remove(t, old) })
+	check("old removed", false, func(old, next string) { whole(next); journalRemove(t, old) })
 
 	// What no cut leaves, only a disk that lied or rots: the generation has its
 	// name, but its snapshot is not whole. The older one is the better source.
 	for cut := range len(snapshot) {
 		check(fmt.Sprintf("renamed, snapshot cut at %d", cut), true, func(_, next string) {
 			whole(next)
-			writeTestFile(t, filepath.Join(next, journalSnapshotName), snapshot[:cut])
+			journalWriteFile(t, filepath.Join(next, journalSnapshotName), snapshot[:cut])
 		})
 	}
 	check("renamed, snapshot missing", true, func(_, next string) {
 		whole(next)
-		remove(t, filepath.Join(next, journalSnapshotName))
+		journalRemove(t, filepath.Join(next, journalSnapshotName))
 	})
 }
 
@@ -101,13 +101,13 @@ func TestJournalSurvivesAnInterruptedBeginning(t *testing.T) {
 	for _, names := range [][]string{nil, {"snapshot"}, {"snapshot", "log/00000000000000000001"}} {
 		dir := t.TempDir()
 		for _, name := range names {
-			writeTestFile(t, filepath.Join(dir, "00000001.new", name), nil)
+			journalWriteFile(t, filepath.Join(dir, "00000001.new", name), nil)
 		}
-		j, b, report := openBook(t, dir, journalSmall)
+		j, b, report := openJournalBook(t, dir, journalSmall)
 		if report.Damaged || len(report.Notes) != 0 || len(b.m) != 0 || report.Records != 0 {
 			t.Errorf("%q: report %+v", names, report)
 		}
-		goesOn(t, fmt.Sprint(names), dir, j, b)
+		journalGoesOn(t, fmt.Sprint(names), dir, j, b)
 	}
 }
 
@@ -116,9 +116,9 @@ func TestJournalSurvivesAnInterruptedBeginning(t *testing.T) {
 func TestJournalNeverUsesAGenerationNumberTwice(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"damaged-00000005-1", "newer-00000009-2", "00000003.old"} {
-		writeTestFile(t, filepath.Join(dir, name, "x"), nil)
+		journalWriteFile(t, filepath.Join(dir, name, "x"), nil)
 	}
-	_, _, report := openBook(t, dir, journalSmall)
+	_, _, report := openJournalBook(t, dir, journalSmall)
 	if got, want := report.Generation, uint64(10); got != want {
 		t.Errorf("generation %d, want %d", got, want)
 	}
@@ -129,8 +129,8 @@ func TestJournalNeverUsesAGenerationNumberTwice(t *testing.T) {
 func TestJournalGoesOnBesideANewerGeneration(t *testing.T) {
 	dir := t.TempDir()
 	recs, _ := journalSample(t, dir, 2)
-	writeTestFile(t, filepath.Join(dir, "00000002", journalSnapshotName), journalAppendHeader(nil, journalVersion+1, 2))
-	j, b, report := openBook(t, dir, journalOptions{RollBytes: 200, Reserve: -1})
+	journalWriteFile(t, filepath.Join(dir, "00000002", journalSnapshotName), journalAppendHeader(nil, journalVersion+1, 2))
+	j, b, report := openJournalBook(t, dir, journalOptions{RollBytes: 200, Reserve: -1})
 	if want := slices.Concat(journalSampleSnapshot, recs); !slices.Equal(b.log, want) || report.Generation != 1 {
 		t.Errorf("replayed %q, want %q; report %+v", b.log, want, report)
 	}
@@ -140,5 +140,5 @@ func TestJournalGoesOnBesideANewerGeneration(t *testing.T) {
 	if j.number < 3 {
 		t.Errorf("rolled to generation %d", j.number)
 	}
-	goesOn(t, "beside a newer one", dir, j, b)
+	journalGoesOn(t, "beside a newer one", dir, j, b)
 }

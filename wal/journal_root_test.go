@@ -34,8 +34,8 @@ func journalMount(t *testing.T, size int) string {
 	return dir
 }
 
-// fillDisk takes every byte that is left and returns how to give it back.
-func fillDisk(t *testing.T, dir string) (free func()) {
+// journalFillDisk takes every byte that is left and returns how to give it back.
+func journalFillDisk(t *testing.T, dir string) (free func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
 	file, err := os.Create(path)
@@ -52,16 +52,16 @@ func fillDisk(t *testing.T, dir string) (free func()) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return func() { remove(t, path) }
+	return func() { journalRemove(t, path) }
 }
 
 func TestJournalSurvivesAFullDisk(t *testing.T) {
 	disk := journalMount(t, 2<<20)
 	dir := filepath.Join(disk, "journal")
 	o := journalOptions{RollBytes: 64 << 10, Reserve: 256 << 10}
-	j, b, _ := openBook(t, dir, o)
+	j, b, _ := openJournalBook(t, dir, o)
 	b.tell(t, j, "before=1")
-	free := fillDisk(t, disk)
+	free := journalFillDisk(t, disk)
 
 	// The reserve carries a good many facts, none of which the caller sees fail.
 	told := 0
@@ -81,8 +81,8 @@ func TestJournalSurvivesAFullDisk(t *testing.T) {
 	if j.reserved {
 		t.Error("the disk was not full: the reserve was not needed")
 	}
-	_, again, report := openBook(t, dir, o)
-	wantBook(t, "on a full disk", again, b.m)
+	_, again, report := openJournalBook(t, dir, o)
+	wantJournalBook(t, "on a full disk", again, b.m)
 	if report.Damaged {
 		t.Errorf("report %+v", report)
 	}
@@ -98,9 +98,9 @@ func TestJournalSurvivesAFullDisk(t *testing.T) {
 func TestJournalSurvivesAShortWriteAndARetry(t *testing.T) {
 	disk := journalMount(t, 2<<20)
 	dir := filepath.Join(disk, "journal")
-	j, b, _ := openBook(t, dir, journalSmall) // no reserve
+	j, b, _ := openJournalBook(t, dir, journalSmall) // no reserve
 	value := 0
-	free := fillDisk(t, disk)
+	free := journalFillDisk(t, disk)
 	var err error
 	for err == nil {
 		value++
@@ -123,18 +123,18 @@ func TestJournalSurvivesAShortWriteAndARetry(t *testing.T) {
 	if _, err := readJournal(dir, read.replay); err != nil {
 		t.Fatal(err)
 	}
-	wantBook(t, "while it is full", read, acknowledged)
+	wantJournalBook(t, "while it is full", read, acknowledged)
 
 	// It opens on the full disk, too.
-	full, again, _ := openBook(t, dir, journalSmall)
-	wantBook(t, "opened while it is full", again, acknowledged)
+	full, again, _ := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "opened while it is full", again, acknowledged)
 	if err := full.Close(); err != nil {
 		t.Fatal(err)
 	}
 	free()
 	b.tell(t, j, "k=retried with space")
-	_, again, report := openBook(t, dir, journalSmall)
-	wantBook(t, "after a retry", again, b.m)
+	_, again, report := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after a retry", again, b.m)
 	if report.Damaged {
 		t.Errorf("report %+v", report)
 	}
@@ -146,12 +146,12 @@ func TestJournalOpensDamagedOnAFullDisk(t *testing.T) {
 	disk := journalMount(t, 1<<20)
 	dir := filepath.Join(disk, "journal")
 	recs, ends := journalSample(t, dir, 3)
-	data := readTestFile(t, journalSegment(dir, 1))
+	data := journalReadFile(t, journalSegment(dir, 1))
 	data[ends[0]+3] ^= 1
-	writeTestFile(t, journalSegment(dir, 1), data)
-	free := fillDisk(t, disk)
+	journalWriteFile(t, journalSegment(dir, 1), data)
+	free := journalFillDisk(t, disk)
 
-	j, b, report := openBook(t, dir, journalSmall)
+	j, b, report := openJournalBook(t, dir, journalSmall)
 	if !report.Damaged || b.m["log0"] != recs[0][len("log0="):] || len(b.m) != 4 {
 		t.Errorf("book %v, report %+v", b.m, report)
 	}
@@ -160,11 +160,11 @@ func TestJournalOpensDamagedOnAFullDisk(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	j, b, report = openBook(t, dir, journalSmall)
+	j, b, report = openJournalBook(t, dir, journalSmall)
 	if report.Damaged || len(report.Kept) != 1 {
 		t.Errorf("report %+v", report)
 	}
-	goesOn(t, "after the full disk", dir, j, b)
+	journalGoesOn(t, "after the full disk", dir, j, b)
 }
 
 func TestJournalReadsAReadOnlyMedium(t *testing.T) {

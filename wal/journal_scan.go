@@ -45,7 +45,7 @@ func (s *journalScanner) peek(n int) []byte {
 
 // pass goes over b, which peek returned.
 func (s *journalScanner) pass(b []byte) {
-	s.sum = crc32.Update(s.sum, journalCRC, b)
+	s.sum = crc32.Update(s.sum, castagnoli, b)
 	s.off += int64(len(b))
 	// Bytes that were just peeked at are in the buffer: Discard cannot fail.
 	_, _ = s.in.Discard(len(b))

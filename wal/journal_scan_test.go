@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func scanLogBytes(t testing.TB, data []byte) (*journalScanner, [][]byte) {
+func journalScanBytes(t testing.TB, data []byte) (*journalScanner, [][]byte) {
 	t.Helper()
 	var recs [][]byte
 	s := newJournalScanner(bytes.NewReader(data), 7, func(rec []byte) error {
@@ -58,7 +58,7 @@ func TestJournalScanTakesOnlyWhatProvesItself(t *testing.T) {
 		{"an end mark", slices.Concat(entry(1, "a"), journalAppendFrame([]byte{32}, journalEndMagic, 7, 2, []byte("abcd"))), []string{"a"}, 30, false},
 	}
 	for _, test := range tests {
-		s, recs := scanLogBytes(t, test.data)
+		s, recs := journalScanBytes(t, test.data)
 		var got []string
 		for _, rec := range recs {
 			got = append(got, string(rec))
@@ -80,7 +80,7 @@ func FuzzJournalLog(f *testing.F) {
 	f.Add(slices.Concat(sound[:40], sound[31:]))
 	f.Add(slices.Concat(sound, make([]byte, 100), journalEntry(7, 9, "far")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, recs := scanLogBytes(t, data)
+		s, recs := journalScanBytes(t, data)
 		if s.good > int64(len(data)) || s.off != int64(len(data)) || s.records != len(recs) {
 			t.Fatalf("good %d, passed %d of %d; %d records, counted %d", s.good, s.off, len(data), len(recs), s.records)
 		}
@@ -101,7 +101,7 @@ func FuzzJournalLog(f *testing.F) {
 				t.Fatalf("record %q is not in the bytes, or not in that order", rec)
 			}
 		}
-		again, prefix := scanLogBytes(t, data[:s.good])
+		again, prefix := journalScanBytes(t, data[:s.good])
 		if again.good != s.good || again.broken || len(prefix) > len(recs) {
 			t.Fatalf("the good %d bytes scan as good %d, broken %t", s.good, again.good, again.broken)
 		}

@@ -90,7 +90,7 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 	}
 	// A power cut may have come between an earlier mkdir or rename and its sync.
 	for _, dir := range []string{filepath.Dir(filepath.Clean(j.dir)), j.dir} {
-		if err := syncJournalPath(dir); err != nil {
+		if err := syncDir(dir); err != nil {
 			return journalReport{}, err
 		}
 	}
@@ -204,5 +204,5 @@ func (j *journal) setAside(kind string, number uint64) (string, error) {
 	if err := os.Rename(filepath.Join(j.dir, journalFolderName(number)), to); err != nil {
 		return "", err
 	}
-	return to, syncJournalPath(j.dir)
+	return to, syncDir(j.dir)
 }

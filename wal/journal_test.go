@@ -42,8 +42,8 @@ func (b *journalBook) snapshot() iter.Seq[[]byte] {
 
 var journalSmall = journalOptions{Reserve: -1}
 
-// openBook opens a journal and the book that it holds.
-func openBook(t testing.TB, dir string, o journalOptions) (*journal, *journalBook, journalReport) {
+// openJournalBook opens a journal and the book that it holds.
+func openJournalBook(t testing.TB, dir string, o journalOptions) (*journal, *journalBook, journalReport) {
 	t.Helper()
 	b := &journalBook{m: map[string]string{}}
 	j, report, err := openJournal(dir, o, b.replay, b.snapshot())
@@ -101,14 +101,14 @@ func journalNames(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-func wantBook(t testing.TB, what string, got *journalBook, want map[string]string) {
+func wantJournalBook(t testing.TB, what string, got *journalBook, want map[string]string) {
 	t.Helper()
 	if !maps.Equal(got.m, want) {
 		t.Errorf("%s: got %v, want %v", what, got.m, want)
 	}
 }
 
-func readTestFile(t testing.TB, path string) []byte {
+func journalReadFile(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -117,7 +117,7 @@ func readTestFile(t testing.TB, path string) []byte {
 	return data
 }
 
-func writeTestFile(t testing.TB, path string, data []byte) {
+func journalWriteFile(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func journalTree(t testing.TB, dir string) map[string]string {
 
 func TestJournalKeepsWhatAppendAcknowledged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
-	j, b, report := openBook(t, dir, journalSmall)
+	j, b, report := openJournalBook(t, dir, journalSmall)
 	if report.Records != 0 || report.Damaged || len(report.Notes) != 0 || report.Generation != 1 {
 		t.Errorf("a new journal: report %+v", report)
 	}
@@ -160,8 +160,8 @@ func TestJournalKeepsWhatAppendAcknowledged(t *testing.T) {
 	b.tell(t, j, "empty=")
 
 	// Not closed: the process was killed.
-	_, again, report := openBook(t, dir, journalSmall)
-	wantBook(t, "after a kill", again, b.m)
+	_, again, report := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after a kill", again, b.m)
 	if got, want := again.log, []string{"a=1", "b=2", "c=3", "a=4", "empty="}; !slices.Equal(got, want) {
 		t.Errorf("replayed %q, want %q", got, want)
 	}
@@ -173,13 +173,13 @@ func TestJournalKeepsWhatAppendAcknowledged(t *testing.T) {
 	if _, err := readJournal(dir, read.replay); err != nil {
 		t.Fatal(err)
 	}
-	wantBook(t, "readJournal", read, b.m)
+	wantJournalBook(t, "readJournal", read, b.m)
 }
 
 func TestJournalRollsAndLeavesOneGeneration(t *testing.T) {
 	dir := t.TempDir()
 	o := journalOptions{RollBytes: 1000, Reserve: -1}
-	j, b, _ := openBook(t, dir, o)
+	j, b, _ := openJournalBook(t, dir, o)
 	for i := range 200 {
 		b.tell(t, j, fmt.Sprintf("key%d=%d", i%7, i))
 		if j.bytes > 1100 {
@@ -195,12 +195,12 @@ func TestJournalRollsAndLeavesOneGeneration(t *testing.T) {
 	if info, err := os.Stat(journalSegment(dir, j.number)); err != nil || info.Size() != j.bytes {
 		t.Errorf("log has %v bytes (%v), counted %d", info.Size(), err, j.bytes)
 	}
-	_, again, _ := openBook(t, dir, o)
-	wantBook(t, "after rolls", again, b.m)
+	_, again, _ := openJournalBook(t, dir, o)
+	wantJournalBook(t, "after rolls", again, b.m)
 }
 
 func TestJournalDoesNotRollAtEachAppendWhenTheSnapshotIsLarge(t *testing.T) {
-	j, b, _ := openBook(t, t.TempDir(), journalOptions{RollBytes: 100, Reserve: -1})
+	j, b, _ := openJournalBook(t, t.TempDir(), journalOptions{RollBytes: 100, Reserve: -1})
 	b.apply(t, "large="+strings.Repeat("x", 20_000))
 	for range 100 {
 		b.tell(t, j, "small=1")
@@ -212,7 +212,7 @@ func TestJournalDoesNotRollAtEachAppendWhenTheSnapshotIsLarge(t *testing.T) {
 
 func TestJournalBoundsRecordsAndBatches(t *testing.T) {
 	dir := t.TempDir()
-	j, b, _ := openBook(t, dir, journalSmall)
+	j, b, _ := openJournalBook(t, dir, journalSmall)
 	largest := "k=" + strings.Repeat("v", journalMaxRecord-2)
 	b.tell(t, j, largest)
 	if err := j.Append([]byte(largest + "v")); err == nil {
@@ -225,8 +225,8 @@ func TestJournalBoundsRecordsAndBatches(t *testing.T) {
 	if err := j.Append(); err != nil {
 		t.Errorf("an empty batch: %v", err)
 	}
-	_, again, report := openBook(t, dir, journalSmall)
-	wantBook(t, "largest record", again, b.m)
+	_, again, report := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "largest record", again, b.m)
 	if report.Damaged || report.TornBytes != 0 {
 		t.Errorf("report %+v", report)
 	}
@@ -245,7 +245,7 @@ func TestJournalBoundsRecordsAndBatches(t *testing.T) {
 
 func TestJournalStopsWhenReplayFails(t *testing.T) {
 	dir := t.TempDir()
-	j, b, _ := openBook(t, dir, journalSmall)
+	j, b, _ := openJournalBook(t, dir, journalSmall)
 	b.tell(t, j, "a=1")
 	before := journalTree(t, dir)
 	stop := errors.New("stop")
@@ -262,7 +262,7 @@ func TestJournalStopsWhenReplayFails(t *testing.T) {
 // failed and was tried again is there, once the second try returned nil.
 func TestJournalGoesOnInANewGenerationAfterAnError(t *testing.T) {
 	dir := t.TempDir()
-	j, b, _ := openBook(t, dir, journalSmall)
+	j, b, _ := openJournalBook(t, dir, journalSmall)
 	b.tell(t, j, "a=1")
 	if err := j.log.Close(); err != nil { // what an I/O error leaves behind
 		t.Fatal(err)
@@ -274,8 +274,8 @@ func TestJournalGoesOnInANewGenerationAfterAnError(t *testing.T) {
 	if got, want := journalNames(t, dir), []string{"00000002"}; !slices.Equal(got, want) {
 		t.Errorf("folder holds %q, want %q", got, want)
 	}
-	_, again, report := openBook(t, dir, journalSmall)
-	wantBook(t, "after an error", again, map[string]string{"a": "1", "b": "3"})
+	_, again, report := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after an error", again, map[string]string{"a": "1", "b": "3"})
 	if report.Damaged {
 		t.Errorf("report %+v", report)
 	}
@@ -307,21 +307,21 @@ func TestJournalSurvivesAFailedRoll(t *testing.T) {
 	if err := j.Append([]byte("lost=1")); err == nil {
 		t.Error("Append without a log and without a snapshot succeeded")
 	}
-	_, again, _ := openBook(t, dir, journalSmall)
-	wantBook(t, "after failed rolls", again, b.m)
+	_, again, _ := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after failed rolls", again, b.m)
 
 	bad = false
 	b.tell(t, j, "z=1")
-	_, again, _ = openBook(t, dir, journalSmall)
-	wantBook(t, "after a roll at last", again, b.m)
+	_, again, _ = openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after a roll at last", again, b.m)
 }
 
 func TestJournalReserveIsMadeWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	o := journalOptions{Reserve: 100_000}
-	j, _, _ := openBook(t, dir, o)
+	j, _, _ := openJournalBook(t, dir, o)
 	path := filepath.Join(dir, journalReserveName)
-	if got := len(readTestFile(t, path)); got != 100_000 {
+	if got := len(journalReadFile(t, path)); got != 100_000 {
 		t.Fatalf("the reserve has %d bytes", got)
 	}
 	if !j.freeReserve() || j.freeReserve() {
@@ -330,13 +330,13 @@ func TestJournalReserveIsMadeWholeOrNotAtAll(t *testing.T) {
 	if err := j.Append([]byte("a=1")); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(readTestFile(t, path)); got != 100_000 {
+	if got := len(journalReadFile(t, path)); got != 100_000 {
 		t.Errorf("made again, the reserve has %d bytes", got)
 	}
-	writeTestFile(t, path, bytes.Repeat([]byte{1}, 50))
-	writeTestFile(t, path+".new", []byte("half made"))
-	openBook(t, dir, o)
-	if got := len(readTestFile(t, path)); got != 100_000 {
+	journalWriteFile(t, path, bytes.Repeat([]byte{1}, 50))
+	journalWriteFile(t, path+".new", []byte("half made"))
+	openJournalBook(t, dir, o)
+	if got := len(journalReadFile(t, path)); got != 100_000 {
 		t.Errorf("a reserve of the wrong size became %d bytes", got)
 	}
 	if got, want := journalNames(t, dir), []string{"00000001", "reserve"}; !slices.Equal(got, want) {

@@ -42,10 +42,10 @@ func buildJournalGeneration(dir string, number uint64, snapshot iter.Seq[[]byte]
 	if err != nil {
 		return 0, err
 	}
-	if err := syncJournalPath(filepath.Join(folder, journalLogName)); err != nil {
+	if err := syncDir(filepath.Join(folder, journalLogName)); err != nil {
 		return 0, err
 	}
-	return size, syncJournalPath(folder)
+	return size, syncDir(folder)
 }
 
 // commitJournalGeneration gives a built generation its name. If it fails, the
@@ -54,7 +54,7 @@ func commitJournalGeneration(dir string, number uint64) error {
 	name := filepath.Join(dir, journalFolderName(number))
 	err := os.Rename(name+".new", name)
 	if err == nil {
-		err = syncJournalPath(dir)
+		err = syncDir(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("commit journal generation %d: %w", number, err)
@@ -66,7 +66,7 @@ func commitJournalGeneration(dir string, number uint64) error {
 func writeJournalSnapshot(w io.Writer, number uint64, snapshot iter.Seq[[]byte]) (int64, error) {
 	sum, size, count := uint32(0), int64(0), uint64(0)
 	write := func(b []byte) error {
-		sum = crc32.Update(sum, journalCRC, b)
+		sum = crc32.Update(sum, castagnoli, b)
 		size += int64(len(b))
 		_, err := w.Write(b)
 		return err
@@ -117,20 +117,11 @@ func removeJournalGeneration(dir string, number uint64) error {
 	if err := os.Rename(name, name+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := syncJournalPath(dir); err != nil {
+	if err := syncDir(dir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(name + ".old"); err != nil {
 		return err
 	}
-	return syncJournalPath(dir)
-}
-
-// syncJournalPath makes durable what a file holds or which names a folder has.
-func syncJournalPath(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
+	return syncDir(dir)
 }
