@@ -19,6 +19,9 @@ type Config struct {
 	Streams      []Stream
 	Destinations []Destination
 
+	// Drain makes Run return once every source has finished and everything is archived.
+	Drain bool
+
 	Workers int          // parts in flight over all destinations; default 4, at most 16
 	Log     *slog.Logger // default: discard
 }

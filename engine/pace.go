@@ -35,6 +35,9 @@ var (
 	// pauseDenied is for what an operator must put right. Each try may cost a
 	// lockout or a line in somebody's audit log, so it starts slow.
 	pauseDenied = pause{time.Minute, 2 * time.Minute, 15 * time.Minute}
+	// pauseSource is for a peripheral that is away: looking costs nothing, and
+	// each second that it is back unseen loses its bytes.
+	pauseSource = pause{100 * time.Millisecond, 250 * time.Millisecond, 2 * time.Second}
 )
 
 // ceilings returns the calculator of p's ceilings. It draws no jitter and never
@@ -65,6 +68,7 @@ func (p pause) ceilings() *backoff.ExponentialBackOff {
 // It belongs to one goroutine, has no timer and asks no clock: time is passed in.
 type pace struct {
 	rand *rand.Rand
+	down pause // after a failure that heals by itself
 
 	inFlight int
 	failing  bool      // the last telling result was a failure: probe, do not flood
@@ -79,7 +83,7 @@ type pace struct {
 }
 
 // newPace returns an open gate that draws its jitter from r.
-func newPace(r *rand.Rand) *pace { return &pace{rand: r, state: linkIdle} }
+func newPace(r *rand.Rand) *pace { return &pace{rand: r, down: pauseLink, state: linkIdle} }
 
 // ready says whether a request may start now. If not, wait is when to ask
 // again; the zero time means after the next done.
@@ -131,7 +135,7 @@ func (p *pace) opened() {
 
 func (p *pace) failed(now time.Time, kind transport.Kind, err error) {
 	p.lastErr, p.state = err, linkDown
-	pause := pauseLink
+	pause := p.down
 	switch kind {
 	case transport.Denied:
 		p.state, pause = linkDenied, pauseDenied

@@ -44,14 +44,16 @@ type StreamStatus struct {
 	Source      string    `json:"source,omitempty"`
 	SourceState string    `json:"source_state"` // "reading", "waiting: <why>", "finished", "embedded"
 	Destination string    `json:"destination"`
+
+	open int64 // start of the open object; Kept if there is none
 }
 
 // DestinationStatus is one destination.
 type DestinationStatus struct {
 	Name           string       `json:"name"`
-	Link           string       `json:"link"` // "idle", "up", "down", "denied", "throttled"
-	PendingBytes   int64        `json:"pending_bytes"`
-	PendingObjects int64        `json:"pending_objects"`
+	Link           string       `json:"link"`            // "idle", "up", "down", "denied", "throttled"
+	PendingBytes   int64        `json:"pending_bytes"`   // kept, not yet archived
+	PendingObjects int64        `json:"pending_objects"` // sealed, not yet archived
 	InFlight       int          `json:"in_flight"`
 	LastError      string       `json:"last_error,omitempty"`
 	NextTry        time.Time    `json:"next_try,omitzero"`

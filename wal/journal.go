@@ -53,9 +53,11 @@ import (
 //	         Cut before: found again. Cut after: N counts (A3, A6).
 //	reserve  Holds no facts. It is made under another name, synced and renamed.
 //
-// One thing cannot be told: rot in the very last record is like a torn write.
-// It is reported as torn bytes, and what it said has to be asked of the
-// destination again.
+// Two things cannot be told. Rot in the very last record is like a torn write:
+// it is reported as torn bytes, and what it said has to be asked of the
+// destination again. And a cut batch whose later blocks reached the disk before
+// its earlier ones is like rot: it is reported as damage although nothing
+// acknowledged is missing. Both err on the side of asking again.
 
 const (
 	journalRollBytes = 1 << 20 // default of journalOptions.RollBytes

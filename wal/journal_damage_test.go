@@ -54,6 +54,7 @@ func journalGoesOn(t *testing.T, what, dir string, j *journal, b *journalBook) {
 }
 
 func TestJournalSurvivesATornTail(t *testing.T) {
+	t.Parallel()
 	master := filepath.Join(t.TempDir(), "journal")
 	recs, ends := journalSample(t, master, 5)
 	snapshot := journalReadFile(t, filepath.Join(master, "00000001", journalSnapshotName))
@@ -126,6 +127,7 @@ func journalSubsequence(got, want []string) bool {
 }
 
 func TestJournalSurvivesBitFlips(t *testing.T) {
+	t.Parallel()
 	master := filepath.Join(t.TempDir(), "journal")
 	recs, ends := journalSample(t, master, 4)
 	all := slices.Concat(journalSampleSnapshot, recs)
@@ -171,6 +173,7 @@ func TestJournalSurvivesBitFlips(t *testing.T) {
 }
 
 func TestJournalSurvivesADamagedMiddle(t *testing.T) {
+	t.Parallel()
 	for _, hole := range []int{1, 100, 4096, 70_000, 200_000} {
 		dir := t.TempDir()
 		b := &journalBook{m: map[string]string{}}
@@ -209,6 +212,7 @@ func TestJournalSurvivesADamagedMiddle(t *testing.T) {
 // A snapshot cut anywhere, without a generation to fall back on, gives what it
 // can, and the log behind it.
 func TestJournalSurvivesADamagedSnapshot(t *testing.T) {
+	t.Parallel()
 	master := t.TempDir()
 	recs, _ := journalSample(t, master, 2)
 	snapshot := journalReadFile(t, filepath.Join(master, "00000001", journalSnapshotName))

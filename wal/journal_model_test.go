@@ -13,6 +13,7 @@ import (
 // Whatever is appended, killed, torn, broken and opened again in any order: the
 // journal holds what was acknowledged, and of what was not at most a prefix.
 func TestJournalModel(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {

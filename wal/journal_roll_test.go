@@ -12,6 +12,7 @@ import (
 // generation 1 with its log, and what was made of generation 2, whose snapshot
 // says the same. The facts must be there, once, and nothing else be left.
 func TestJournalSurvivesAnInterruptedRoll(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := filepath.Join(dir, "first")
 	recs, _ := journalSample(t, first, 3)

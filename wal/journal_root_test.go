@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -181,5 +182,39 @@ func TestJournalReadsAReadOnlyMedium(t *testing.T) {
 	_, _, err := openJournal(dir, journalSmall, b.replay, b.snapshot())
 	if err == nil || !strings.Contains(err.Error(), "mount it writable") {
 		t.Errorf("openJournal on a read-only medium: %v", err)
+	}
+}
+
+func TestLedgerSurvivesAFullDisk(t *testing.T) {
+	disk := journalMount(t, 1<<20)
+	dir := filepath.Join(disk, "state")
+	l, _ := openTestLedger(t, dir, 64<<10)
+	ledgerAppend(t, l, `{"first":1}`)
+	want := []string{`{"first":1}`}
+	free := journalFillDisk(t, disk)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		line := fmt.Sprintf(`{"n":%d,"v":"%s"}`, i, strings.Repeat("x", 3000))
+		if err = l.Append([]byte(line)); err == nil {
+			want = append(want, line)
+		}
+	}
+	if !journalFull(err) {
+		t.Fatalf("got %v, want %v", err, syscall.ENOSPC)
+	}
+	got, _ := ledgerLines(t, dir)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines on the full disk, want %d", len(got), len(want))
+	}
+	// What the short write left cannot be kept aside now; the ledger opens all the same.
+	full, _ := openTestLedger(t, dir, 64<<10)
+	if err := full.Close(); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	again, _ := openTestLedger(t, dir, 64<<10)
+	ledgerAppend(t, again, `{"last":1}`)
+	if got, _ := ledgerLines(t, dir); !slices.Equal(got, append(want, `{"last":1}`)) {
+		t.Errorf("%d lines after the full disk, want %d", len(got), len(want)+1)
 	}
 }

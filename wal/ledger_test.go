@@ -150,6 +150,7 @@ func ledgerSample(t testing.TB) (data []byte, lines []string, ends []int) {
 }
 
 func TestLedgerSurvivesEveryCut(t *testing.T) {
+	t.Parallel()
 	data, lines, ends := ledgerSample(t)
 	tails := map[string]string{
 		"nothing": "", "zeros": strings.Repeat("\x00", 4096), "garbage": "\xff{\"crc\":\"\n{}\ngarbage",
@@ -222,6 +223,7 @@ func TestLedgerKeepsTornBytesAside(t *testing.T) {
 }
 
 func TestLedgerSurvivesEveryFlip(t *testing.T) {
+	t.Parallel()
 	data, lines, _ := ledgerSample(t)
 	for at := range data {
 		for _, mask := range []byte{0x01, 0x20, 0xff, data[at] ^ '\n'} {
@@ -347,6 +349,7 @@ func TestLedgerFormatIsTheGoldenOne(t *testing.T) {
 }
 
 func TestLedgerModel(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {

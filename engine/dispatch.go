@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// objectID names an object: its stream in the store, and its start.
+type objectID struct {
+	stream uint32
+	start  int64
+}
+
+// flight is what is being done to an object.
+type flight struct {
+	parts map[int]bool // on their way
+	alone bool         // an action that suffers no other beside it
+}
+
+// dispatcher hands out the next steps. Everything in it belongs to one goroutine.
+type dispatcher struct {
+	e       *Engine
+	flights map[objectID]*flight
+	held    map[objectID]*pace // objects that failed by themselves, not by their link
+	running int
+	turn    int // stream that is looked at first: each in turn
+	results chan result
+}
+
+// dispatch runs steps until ctx is done, and returns when all workers have.
+func (e *Engine) dispatch(ctx context.Context) {
+	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*pace{}, results: make(chan result)}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if e.full.Swap(false) {
+			d.makeRoom()
+		}
+		tasks, again := d.plan(time.Now())
+		for _, t := range tasks {
+			d.running++
+			go func() { d.results <- e.work(ctx, t) }()
+		}
+		if again.IsZero() {
+			again = time.Now().Add(time.Hour)
+		}
+		timer.Reset(time.Until(again))
+		select {
+		case r := <-d.results:
+			d.settle(r)
+		case <-e.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	for d.running > 0 {
+		d.settle(<-d.results)
+	}
+}
+
+// plan picks the steps that can start now, oldest objects first, and says when
+// to look again if nothing happens until then; the zero time means never.
+func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
+	later := func(t time.Time) {
+		if !t.IsZero() && (again.IsZero() || t.Before(again)) {
+			again = t
+		}
+	}
+	d.e.store.View(func(s *wal.State) {
+		d.turn++
+		for i := range s.Streams {
+			st := s.Streams[(i+d.turn)%len(s.Streams)]
+			for j := range st.Objects {
+				if d.running+len(tasks) >= d.e.cfg.Workers {
+					return
+				}
+				o := &st.Objects[j]
+				dest := d.e.dests[s.Layout(o).Destination]
+				if dest == nil {
+					continue // it is not configured any more; the bytes are kept
+				}
+				tasks = d.object(tasks, s, st, o, dest, now, later)
+			}
+		}
+	})
+	return tasks, again
+}
+
+// object adds the steps for one object that can start now.
+func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, now time.Time, later func(time.Time)) []task {
+	id := objectID{st.ID, o.Start}
+	if h := d.held[id]; h != nil {
+		if ok, at := h.ready(now); !ok {
+			later(at)
+			return tasks
+		}
+	}
+	for d.running+len(tasks) < d.e.cfg.Workers {
+		fl := d.flights[id]
+		if fl != nil && fl.alone {
+			return tasks
+		}
+		step := next(s, o, dest.limits, func(n int) bool { return fl != nil && fl.parts[n] })
+		if step.action == actWait || step.action.alone() && fl != nil {
+			return tasks
+		}
+		if step.action.remote() {
+			dest.mu.Lock()
+			ok, at := dest.pace.ready(now)
+			if ok {
+				dest.pace.begin()
+			}
+			dest.mu.Unlock()
+			if !ok {
+				later(at)
+				return tasks
+			}
+		}
+		if fl == nil {
+			fl = &flight{parts: map[int]bool{}}
+			d.flights[id] = fl
+		}
+		fl.alone = step.action.alone()
+		if step.action == actSend {
+			fl.parts[step.part] = true
+		}
+		tasks = append(tasks, d.e.newTask(s, st, o, dest, step))
+	}
+	return tasks
+}
+
+// settle takes in what a worker brought home. The facts are journalled already.
+func (d *dispatcher) settle(r result) {
+	d.running--
+	fl := d.flights[r.id]
+	fl.alone = false
+	delete(fl.parts, r.step.part)
+	if len(fl.parts) == 0 {
+		delete(d.flights, r.id)
+	}
+	now := time.Now()
+	if r.local == nil && r.err == nil {
+		delete(d.held, r.id)
+	} else if r.local != nil || isAnswer(transport.KindOf(r.err)) || transport.KindOf(r.err) == transport.Corrupt {
+		d.hold(r, now)
+	}
+	if !r.step.action.remote() {
+		return
+	}
+	dest := r.dest
+	dest.mu.Lock()
+	defer dest.mu.Unlock()
+	before := dest.pace.link()
+	dest.sent += r.sent
+	dest.archived += r.archived
+	dest.pace.done(now, r.err)
+	if r.err != nil {
+		dest.lastErr = r.err.Error()
+	} else {
+		dest.lastErr = ""
+	}
+	if after := dest.pace.link(); after != before {
+		d.e.log.Info("link is "+after, "destination", dest.cfg.Name, "was", before, "err", r.err)
+	}
+}
+
+// hold keeps one object back that failed by itself, so that it is tried again
+// with patience and stands in nobody's way. What the failure settled for good
+// (an expired upload, a missing part) goes on at once, but only once in a row.
+func (d *dispatcher) hold(r result, now time.Time) {
+	h := d.held[r.id]
+	if h == nil {
+		h = newPace(newRand())
+		d.held[r.id] = h
+		if r.progress {
+			return
+		}
+	}
+	err := r.local
+	if err == nil {
+		err = r.err
+	}
+	h.begin()
+	h.done(now, &transport.Error{Op: r.step.action.String(), Kind: transport.Temporary, Err: err})
+	d.e.log.Warn("object is held back", "stream", r.name, "start", r.id.start, "step", r.step.action.String(), "err", err, "next_try", h.nextTry)
+}
+
+// makeRoom drops what the policy allows when a stream found the spool full.
+func (d *dispatcher) makeRoom() {
+	if d.e.cfg.Spool.WhenFull != DropOldest {
+		return
+	}
+	var victim objectID
+	var oldest, size int64
+	var name string
+	var open []string
+	d.e.store.View(func(s *wal.State) {
+		for _, st := range s.Streams {
+			for i := range st.Objects {
+				o := &st.Objects[i]
+				if !o.Sealed() {
+					open = append(open, st.Name)
+				}
+				fl := d.flights[objectID{st.ID, o.Start}]
+				if o.Sealed() && !o.Dropped && !inDoubt(o) && (fl == nil || !fl.alone) && (size == 0 || o.Time < oldest) {
+					victim, oldest, size, name = objectID{st.ID, o.Start}, o.Time, o.Size(), st.Name
+				}
+			}
+		}
+	})
+	if size == 0 {
+		// Only what is still open fills the spool: end it, so that it can give way.
+		for _, name := range open {
+			if st, err := d.e.stream(name); err == nil {
+				st.wal.Seal()
+			}
+		}
+		return
+	}
+	err := d.e.store.Commit(wal.Fact{Kind: wal.Dropped, Stream: victim.stream, Start: victim.start, Doubt: "spool is full"})
+	if err != nil {
+		d.e.log.Error("spool is full, and that an object is dropped cannot be written down", "err", err)
+		return
+	}
+	d.e.log.Warn("spool is full: dropped the oldest object", "stream", name, "start", victim.start, "bytes", size)
+	for _, st := range d.e.streams {
+		st.poke()
+	}
+	d.e.poke()
+}
+
+// inDoubt says whether the destination may hold the whole object already.
+func inDoubt(o *wal.Object) bool {
+	return o.Up != nil && (o.Up.Done != nil || o.Up.Op == wal.OpPut || o.Up.Op == wal.OpComplete)
+}

@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// InUseError says that another process holds the state folder.
+type InUseError = wal.InUseError
+
+// Engine carries streams into destinations. Its methods are safe for
+// concurrent use.
+type Engine struct {
+	cfg     Config
+	log     *slog.Logger
+	store   *wal.Store
+	streams []*stream
+	dests   map[string]*destination
+	started time.Time
+	wake    chan struct{} // of the dispatcher; capacity 1
+	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
+	running atomic.Bool
+	closing sync.Once
+
+	changing sync.Mutex
+	change   chan struct{} // closed when an object is let go; nil: nobody waits
+}
+
+// New validates cfg, opens the state folder and recovers what it holds, so that
+// Append and Status work at once. It starts nothing: Run does. Bad config is a
+// *ConfigError (or several, joined); a folder held by another process is an
+// *InUseError. An Engine that is never Run must be Closed.
+func New(cfg Config) (*Engine, error) {
+	if err := Check(cfg); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	e := &Engine{cfg: cfg, log: cfg.Log, dests: map[string]*destination{}, started: time.Now(), wake: make(chan struct{}, 1)}
+	for _, d := range cfg.Destinations {
+		e.dests[d.Name] = newDestination(d)
+	}
+	var err error
+	e.store, err = wal.Open(wal.Options{
+		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
+		Machine: readID("/etc/machine-id"), Boot: readID("/proc/sys/kernel/random/boot_id"),
+		Hashes: e.hashes, SaneAfter: saneAfter, Wake: e.poke,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range e.store.Notes() {
+		e.log.Warn("start-up: " + note)
+	}
+	for _, c := range cfg.Streams {
+		st, err := e.newStream(c)
+		if err != nil {
+			e.Close()
+			return nil, err
+		}
+		e.streams = append(e.streams, st)
+	}
+	if err := e.settleReceipts(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// saneAfter is when this was written: a clock before it is wrong.
+var saneAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Run works until ctx is done: it reads the sources, keeps what they say, and
+// uploads. It owns every goroutine, and returns when all have stopped. What is
+// not uploaded by then is kept: Run never waits for the queue, save with
+// Config.Drain, when it returns as soon as every source has finished and
+// everything is archived. It closes the Engine.
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.running.CompareAndSwap(false, true) {
+		return errors.New("engine: Run was called before")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var sources, workers sync.WaitGroup
+	for _, st := range e.streams {
+		if st.cfg.Source != nil {
+			sources.Go(func() { st.capture(ctx) })
+		}
+		workers.Go(func() { st.keep(ctx) })
+	}
+	workers.Go(func() { e.dispatch(ctx) })
+	if e.cfg.Drain {
+		workers.Go(func() {
+			sources.Wait()
+			if e.drain(ctx) {
+				cancel()
+			}
+		})
+	}
+	sources.Wait()
+	workers.Wait()
+	stop := e.store.Stop
+	for _, st := range e.streams {
+		if err := st.wal.Sync(); err != nil {
+			e.log.Error("shutdown: the last bytes could not be kept", "stream", st.cfg.Name, "err", err)
+			stop = func() error { return nil }
+		}
+	}
+	return errors.Join(stop(), e.Close())
+}
+
+// drain seals what is open, once every source has finished, and waits until
+// nothing is left to upload. It says whether it got there.
+func (e *Engine) drain(ctx context.Context) bool {
+	for {
+		err := e.Flush(ctx, "")
+		if err == nil {
+			break
+		}
+		e.log.Error("drain", "err", err)
+		if !sleep(ctx, time.Second) {
+			return false
+		}
+	}
+	for {
+		changed := e.changed()
+		left := 0
+		e.store.View(func(s *wal.State) {
+			for _, st := range s.Streams {
+				left += len(st.Objects)
+			}
+		})
+		if left == 0 {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// Close lets go of the state folder. Run does it by itself.
+func (e *Engine) Close() (err error) {
+	e.closing.Do(func() { err = e.store.Close() })
+	return err
+}
+
+// Append adds one record to a stream that has no Source. It waits, as long as
+// ctx allows, while memory for unsynced bytes is used up. The record is kept
+// once a later Sync has returned, or one sync interval later.
+func (e *Engine) Append(ctx context.Context, stream string, record []byte) error {
+	st, err := e.stream(stream)
+	if err != nil {
+		return err
+	}
+	for {
+		room := e.store.Room()
+		err := st.append(record, wal.Mark{})
+		if !errors.Is(err, wal.ErrBusy) {
+			return err
+		}
+		st.poke()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Sync makes every record appended to the stream so far survive a power cut.
+func (e *Engine) Sync(ctx context.Context, stream string) error {
+	st, err := e.stream(stream)
+	if err != nil {
+		return err
+	}
+	return st.sync(ctx)
+}
+
+// Flush ends the open object of the stream of that name, of all if it is "", so that
+// it goes out now. When it returns the bytes are kept and queued.
+func (e *Engine) Flush(ctx context.Context, name string) error {
+	list := e.streams
+	if name != "" {
+		st, err := e.stream(name)
+		if err != nil {
+			return err
+		}
+		list = []*stream{st}
+	}
+	var errs []error
+	for _, st := range list {
+		st.wal.Seal()
+		errs = append(errs, st.sync(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) stream(name string) (*stream, error) {
+	for _, st := range e.streams {
+		if st.cfg.Name == name {
+			return st, nil
+		}
+	}
+	return nil, fmt.Errorf("engine: no stream is named %q", name)
+}
+
+// poke wakes the dispatcher.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) hashes(name string) func() hash.Hash {
+	for _, d := range e.cfg.Destinations {
+		if l := d.To.Limits(); l.HashName == name {
+			return l.NewHash
+		}
+	}
+	return nil
+}
+
+func readID(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// sleep waits for d and says whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// action is what an object needs next.
+type action uint8
+
+const (
+	actWait     action = iota // nothing, until more is known
+	actPut                    // send it whole
+	actCreate                 // begin its upload
+	actSend                   // send part step.part
+	actComplete               // make the parts into the object
+	actReceipt                // write its receipt down and let the bytes go
+	actAbort                  // given up: end what the destination holds of it
+	actFree                   // given up, and nothing is left behind: let it go
+)
+
+var actionNames = [...]string{"wait", "put", "create", "send part", "complete", "write receipt", "abort", "free"}
+
+func (a action) String() string { return actionNames[a] }
+
+// remote says whether the action talks to the destination.
+func (a action) remote() bool { return a != actWait && a != actReceipt && a != actFree }
+
+// alone says whether nothing else may be done to the object meanwhile.
+func (a action) alone() bool { return a != actSend }
+
+// step is the next action for an object, and for actSend the part.
+type step struct {
+	action action
+	part   int
+}
+
+// next derives from the facts what to do with an object now. It is the only
+// place that decides it, live and after a restart alike. busy says which parts
+// are on their way already.
+func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int) bool) step {
+	up := o.Up
+	if up == nil {
+		up = &wal.Upload{}
+	}
+	switch {
+	case o.Dropped && (up.ID != "" || up.Op == wal.OpCreate):
+		return step{action: actAbort}
+	case o.Dropped:
+		return step{action: actFree}
+	case up.Done != nil:
+		return step{action: actReceipt}
+	case o.Sealed() && up.ID == "" && up.Op != wal.OpCreate && o.NumParts() == 1 && o.Size() <= lim.MaxPut:
+		return step{action: actPut}
+	}
+	missing, stored := 0, 0
+	for n := 1; n <= o.NumParts(); n++ {
+		switch p, _, _ := s.Part(o, n); {
+		case p.Stored:
+			stored++
+		case missing == 0 && !busy(n):
+			missing = n
+		}
+	}
+	switch {
+	case o.Sealed() && stored == o.NumParts():
+		return step{action: actComplete}
+	case missing == 0:
+		return step{action: actWait}
+	case up.ID == "":
+		return step{action: actCreate}
+	}
+	return step{action: actSend, part: missing}
+}

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// Receipt is one line of the receipts: a finished object, or, with Dropped set,
+// one that was given up by policy. Its JSON names are a contract.
+type Receipt struct {
+	Stream      string    `json:"stream"`
+	Epoch       string    `json:"epoch"`
+	Start       int64     `json:"start"` // stream offsets in bytes
+	End         int64     `json:"end"`
+	Key         string    `json:"key"`
+	Size        int64     `json:"size"`
+	Checksum    string    `json:"checksum,omitempty"` // "algorithm:value", of the whole object
+	ETag        string    `json:"etag,omitempty"`
+	ArchiveID   string    `json:"archive_id,omitempty"`
+	Location    string    `json:"location,omitempty"`
+	Destination string    `json:"destination"`
+	FirstTime   time.Time `json:"first_time"`    // when its first byte was captured
+	CompletedAt time.Time `json:"completed_at"`  // when the destination confirmed it
+	Gap         int64     `json:"gap,omitempty"` // bytes known lost just before Start
+	GapUnknown  bool      `json:"gap_unknown,omitempty"`
+	InDoubt     string    `json:"in_doubt,omitempty"`
+	Dropped     string    `json:"dropped,omitempty"` // why; then nothing is archived
+}
+
+// receipt writes an object's receipt down, then lets its bytes go. done is nil
+// for an object that was dropped.
+//
+// Order: the line is durable before Freed, and Freed before its slot is reused.
+func (e *Engine) receipt(t task, done *wal.Receipt) error {
+	m := t.upload.Object.Metadata
+	line := Receipt{Stream: t.name, Epoch: m["dray-epoch"], Start: t.object.Start, End: t.object.End, Key: t.upload.Object.Key,
+		Size: t.object.Size(), Destination: t.dest.cfg.Name, FirstTime: time.Unix(0, t.object.Time).UTC(), Gap: t.object.Gap, GapUnknown: t.object.GapUnknown}
+	if done != nil {
+		line.Checksum, line.ETag, line.ArchiveID, line.Location = done.Checksum, done.ETag, done.ArchiveID, done.Location
+		line.InDoubt, line.CompletedAt = done.InDoubt, time.Unix(0, done.Time).UTC()
+	} else {
+		line.Dropped, line.CompletedAt = "spool is full", time.Now().UTC()
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("receipt: %w", err)
+	}
+	if err := e.store.Receipt(b); err != nil {
+		return fmt.Errorf("receipt of %s: %w", line.Key, err)
+	}
+	e.store.Note(wal.Fact{Kind: wal.Freed, Stream: t.id.stream, Start: t.id.start})
+	e.announceChange()
+	return nil
+}
+
+// settleReceipts frees what a power cut caught between its receipt and its
+// Freed, so that no object has two receipts.
+func (e *Engine) settleReceipts() error {
+	type extent struct {
+		stream, epoch string
+		start         int64
+	}
+	open := map[extent]objectID{}
+	e.store.View(func(s *wal.State) {
+		for _, st := range s.Streams {
+			for i := range st.Objects {
+				if o := &st.Objects[i]; o.Dropped || o.Up != nil && o.Up.Done != nil {
+					open[extent{st.Name, wal.EpochText(st.Epoch), o.Start}] = objectID{st.ID, o.Start}
+				}
+			}
+		}
+	})
+	if len(open) == 0 {
+		return nil
+	}
+	return ReadReceipts(e.cfg.StateDir, func(r Receipt) error {
+		if id, ok := open[extent{r.Stream, r.Epoch, r.Start}]; ok {
+			e.store.Note(wal.Fact{Kind: wal.Freed, Stream: id.stream, Start: id.start})
+		}
+		return nil
+	})
+}
+
+// ReadReceipts calls fn with each receipt of a state folder, oldest first,
+// until fn fails. It only reads, also while an Engine runs on the folder.
+// Damaged lines are passed over.
+func ReadReceipts(stateDir string, fn func(Receipt) error) error {
+	return wal.ReadReceipts(stateDir, func(line []byte) error {
+		var r Receipt
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("receipts of %s: %w", stateDir, err)
+		}
+		return fn(r)
+	})
+}

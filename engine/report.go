@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// changed returns a channel that is closed when the next object is let go.
+func (e *Engine) changed() <-chan struct{} {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.change == nil {
+		e.change = make(chan struct{})
+	}
+	return e.change
+}
+
+func (e *Engine) announceChange() {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.change != nil {
+		close(e.change)
+		e.change = nil
+	}
+}
+
+// Status returns a snapshot. It does not wait for flash or link.
+func (e *Engine) Status() Status {
+	s := Status{Device: e.cfg.Device, Version: e.cfg.Version, Started: e.started, Now: time.Now(), StateDir: e.cfg.StateDir, Notes: e.store.Notes()}
+	u := e.store.Usage()
+	s.Spool = SpoolStatus{MaxBytes: u.Max, UsedBytes: u.Used, MadeBytes: u.Made, WrittenBytes: u.Written, Syncs: u.Syncs}
+	pending := map[string]*DestinationStatus{}
+	for _, c := range e.cfg.Destinations {
+		s.Destinations = append(s.Destinations, e.dests[c.Name].status())
+	}
+	for i := range s.Destinations {
+		pending[s.Destinations[i].Name] = &s.Destinations[i]
+	}
+	for _, st := range e.streams {
+		status := st.status()
+		e.store.View(func(state *wal.State) { count(state.Stream(st.wal.ID()), &status) })
+		if err := st.lastError(); err != nil {
+			s.Spool.LastError = err.Error()
+			s.Spool.Full = s.Spool.Full || errors.Is(err, wal.ErrFull)
+		}
+		pending[st.cfg.Destination].PendingBytes += max(status.Kept-status.open, 0)
+		s.Streams = append(s.Streams, status)
+	}
+	e.store.View(func(state *wal.State) {
+		for _, st := range state.Streams {
+			for i := range st.Objects {
+				o := &st.Objects[i]
+				if d := pending[state.Layout(o).Destination]; d != nil && !o.Dropped && o.Sealed() {
+					d.PendingObjects++
+					d.PendingBytes += o.Size()
+				}
+			}
+		}
+	})
+	return s
+}
+
+func count(st *wal.StreamState, s *StreamStatus) {
+	s.Epoch = wal.EpochText(st.Epoch)
+	s.Archived = min(st.Archived(), s.Kept)
+	s.Gaps, s.GapBytes = st.Gaps, st.GapBytes
+	s.open = s.Kept
+	for i := range st.Objects {
+		if o := &st.Objects[i]; !o.Sealed() {
+			s.open = o.Start
+		} else if !o.Dropped {
+			s.Pending++
+		}
+	}
+}
+
+func (st *stream) status() StreamStatus {
+	p := st.wal.Progress()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := StreamStatus{Name: st.cfg.Name, Appended: p.Appended, Kept: p.Kept, Malformed: st.malformed, LastRead: st.last,
+		SourceState: st.state, Destination: st.cfg.Destination}
+	if st.cfg.Source != nil {
+		s.Source = st.cfg.Source.Name()
+	}
+	return s
+}
+
+func (d *destination) status() DestinationStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := DestinationStatus{Name: d.cfg.Name, Link: d.pace.link(), InFlight: d.pace.inFlight, LastError: d.lastErr, LastSuccess: d.pace.lastSuccess,
+		SentBytes: d.sent, ArchivedBytes: d.archived}
+	if d.pace.failing {
+		s.NextTry = d.pace.nextTry
+	}
+	if d.cfg.Link != nil {
+		s.Wire = d.cfg.Link()
+	}
+	return s
+}

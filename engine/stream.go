@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// stream is one configured stream: its place in the store, and when to sync and
+// to seal it.
+type stream struct {
+	cfg    Stream
+	engine *Engine
+	wal    *wal.Stream
+	key    keyTemplate
+	kick   chan struct{} // of keep; capacity 1
+
+	mu        sync.Mutex
+	dirty     time.Time // when the oldest byte not kept was appended; zero: none
+	pending   int64     // bytes appended since the last sync began
+	last      time.Time // of the last record
+	malformed int64
+	state     string // of the source
+	err       error  // of the last sync
+}
+
+// gapSpacing bounds how often losses end objects: one that follows sooner goes
+// into the same object, and its count into the gap of the next.
+const gapSpacing = time.Minute
+
+func (e *Engine) newStream(c Stream) (*stream, error) {
+	key, err := parseKey(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	w, err := e.store.Stream(c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", c.Name, err)
+	}
+	w.SetLayout(wal.Layout{PartSize: c.Object.PartSize, Destination: c.Destination, Hash: e.dests[c.Destination].limits.HashName})
+	st := &stream{cfg: c, engine: e, wal: w, key: key, kick: make(chan struct{}, 1), state: "embedded"}
+	if c.Source != nil {
+		st.state = "starting"
+	}
+	return st, nil
+}
+
+// append adds one record. It ends the open object first if the record does not
+// fit, or if bytes were lost before it.
+func (st *stream) append(rec []byte, m wal.Mark) error {
+	p := st.wal.Progress()
+	if p.Object >= 0 {
+		full := p.Appended-p.Object+int64(len(rec)) > st.cfg.Object.MaxBytes
+		lost := (m.Lost > 0 || m.LostUnknown) && time.Since(p.Opened) >= gapSpacing
+		if full || lost {
+			st.wal.Seal()
+		}
+	}
+	if err := st.wal.Append(rec, m); err != nil {
+		return err
+	}
+	st.mu.Lock()
+	now := time.Now()
+	st.last = now
+	poke := false
+	if st.dirty.IsZero() {
+		st.dirty, poke = now, true
+	}
+	before := st.pending
+	st.pending += int64(len(rec))
+	poke = poke || before < st.cfg.Sync.Bytes && st.pending >= st.cfg.Sync.Bytes
+	st.mu.Unlock()
+	if poke {
+		st.poke()
+	}
+	return nil
+}
+
+func (st *stream) poke() {
+	select {
+	case st.kick <- struct{}{}:
+	default:
+	}
+}
+
+// sync makes all that was appended durable.
+func (st *stream) sync(ctx context.Context) error {
+	st.mu.Lock()
+	dirty, pending := st.dirty, st.pending
+	st.dirty, st.pending = time.Time{}, 0
+	st.mu.Unlock()
+	err := st.wal.Sync()
+	st.mu.Lock()
+	st.err = err
+	st.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, wal.ErrFull) && st.engine.cfg.Spool.WhenFull == DropNewest {
+		n := st.wal.Discard()
+		st.engine.log.Warn("spool is full: dropped what arrived", "stream", st.cfg.Name, "bytes", n)
+		return st.wal.Sync()
+	}
+	if errors.Is(err, wal.ErrFull) {
+		st.engine.full.Store(true)
+		st.engine.poke()
+	}
+	st.mu.Lock()
+	if st.dirty.IsZero() || dirty.Before(st.dirty) && !dirty.IsZero() {
+		st.dirty = dirty
+	}
+	st.pending += pending
+	st.mu.Unlock()
+	return err
+}
+
+// keep syncs the stream when its interval or its bytes say so, and seals its
+// object when that is old or idle, until ctx is done.
+func (st *stream) keep(ctx context.Context) {
+	retry := time.Time{} // after a failed sync
+	failing := false
+	for {
+		now := time.Now()
+		due := st.due(now)
+		if now.Before(retry) && due.Before(retry) {
+			due = retry
+		}
+		if now.Before(due) {
+			t := time.NewTimer(due.Sub(now))
+			select {
+			case <-ctx.Done():
+				t.Stop()
+				return
+			case <-st.kick:
+			case <-t.C:
+			}
+			t.Stop()
+			continue
+		}
+		err := st.sync(ctx)
+		switch {
+		case err == nil && failing:
+			st.engine.log.Info("flash takes bytes again", "stream", st.cfg.Name)
+		case err != nil && !failing:
+			st.engine.log.Error("bytes cannot be kept yet; they wait in memory", "stream", st.cfg.Name, "err", err)
+		}
+		failing = err != nil
+		retry = time.Time{}
+		if failing {
+			retry = time.Now().Add(250 * time.Millisecond)
+		} else if err := st.engine.store.Prepare(); err != nil {
+			st.engine.log.Warn("a spare slot could not be made", "err", err)
+		}
+	}
+}
+
+// due says when the stream next needs its sync, sealing its object if that is due.
+func (st *stream) due(now time.Time) time.Time {
+	const never = 24 * time.Hour
+	p := st.wal.Progress()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	due := now.Add(never)
+	sooner := func(t time.Time) {
+		if t.Before(due) {
+			due = t
+		}
+	}
+	if p.Object >= 0 {
+		ends := p.Opened.Add(st.cfg.Object.MaxAge)
+		if idle := st.cfg.Object.MaxIdle; idle > 0 && !st.last.IsZero() && st.last.Add(idle).Before(ends) {
+			ends = st.last.Add(idle)
+		}
+		if !now.Before(ends) {
+			st.wal.Seal()
+			return now
+		}
+		sooner(ends)
+	}
+	switch {
+	case st.pending >= st.cfg.Sync.Bytes:
+		return now
+	case !st.dirty.IsZero():
+		sooner(st.dirty.Add(st.cfg.Sync.Interval))
+	}
+	return due
+}
+
+// lastError is what the last sync failed with, nil if it did not.
+func (st *stream) lastError() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.err
+}

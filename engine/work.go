@@ -1,0 +1,300 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// task is a step with a copy of all that it needs of the state.
+type task struct {
+	id     objectID
+	step   step
+	dest   *destination
+	name   string // of the stream
+	op     wal.Op // the last call announced before this one
+	object wal.Object
+	upload transport.Upload
+	part   transport.Part
+	parts  []transport.PartReceipt
+	device string
+}
+
+// result is what came of a task. Its facts are in the journal already.
+type result struct {
+	task
+	err      error // of the destination: *transport.Error
+	local    error // of this device: its flash, its journal
+	progress bool  // although it failed, it settled something for good
+	sent     int64
+	archived int64
+}
+
+// newTask copies what a step needs. The state is only read.
+func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, step step) task {
+	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, device: e.cfg.Device}
+	t.object.Up = nil
+	size := s.Layout(o).PartSize
+	t.upload = transport.Upload{PartSize: size}
+	if up := o.Up; up != nil {
+		t.op, t.upload.ID, t.upload.Object.Key = up.Op, up.ID, up.Key
+		if up.Key != "" {
+			t.device = up.Device
+		}
+		if up.Done != nil {
+			done := *up.Done
+			t.object.Up = &wal.Upload{Done: &done}
+		}
+	}
+	if t.upload.Object.Key == "" {
+		t.upload.Object.Key = e.keyOf(st, o)
+	}
+	t.upload.Object.Metadata = metadata(t.device, st, o)
+	t.upload.Object.Size = -1
+	if o.Sealed() {
+		t.upload.Object.Size = o.Size()
+	}
+	switch step.action {
+	case actSend, actPut:
+		n := max(step.part, 1)
+		p, from, to := s.Part(o, n)
+		t.part = transport.Part{Number: n, Offset: from - o.Start, Size: to - from, CRC32C: p.CRC, Sum: []byte(p.Sum)}
+		if step.action == actPut {
+			t.upload.Object.CRC32C = p.CRC
+		}
+	case actComplete:
+		for n := 1; n <= o.NumParts(); n++ {
+			p, from, to := s.Part(o, n)
+			t.parts = append(t.parts, transport.PartReceipt{Number: n, Size: to - from, CRC32C: p.CRC, HasCRC: true, Sum: []byte(p.Sum), ETag: p.ETag})
+			t.upload.Object.CRC32C = transport.CombineCRC32C(t.upload.Object.CRC32C, p.CRC, to-from)
+		}
+	}
+	return t
+}
+
+// keyOf makes an object's key. It is asked once an object, with its first intent.
+func (e *Engine) keyOf(st *wal.StreamState, o *wal.Object) string {
+	key := defaultKey
+	if c, err := e.stream(st.Name); err == nil {
+		key = c.key
+	}
+	return key.Execute(e.cfg.Device, st.Name, wal.EpochText(st.Epoch), o.Start, time.Unix(0, o.Time))
+}
+
+// defaultKey is for objects whose stream is not configured any more.
+var defaultKey, _ = parseKey(DefaultKey)
+
+// metadata is what lets anyone prove an archive complete from the bucket alone.
+func metadata(device string, st *wal.StreamState, o *wal.Object) map[string]string {
+	m := map[string]string{
+		"dray-device":     device,
+		"dray-stream":     st.Name,
+		"dray-epoch":      wal.EpochText(st.Epoch),
+		"dray-start":      strconv.FormatInt(o.Start, 10),
+		"dray-first-time": time.Unix(0, o.Time).UTC().Format(time.RFC3339Nano),
+		"dray-gap":        strconv.FormatInt(o.Gap, 10),
+	}
+	if o.GapUnknown {
+		m["dray-gap-unknown"] = "true" // dray-gap is less than what was lost
+	}
+	return m
+}
+
+// work does one step: announce it if it must be known after a power cut, try
+// it once, and journal what came of it.
+func (e *Engine) work(ctx context.Context, t task) result {
+	r := result{task: t}
+	if t.step.action.remote() {
+		if r.local = e.announce(t); r.local != nil {
+			// Not tried, so the link is not to blame.
+			r.err = &transport.Error{Op: t.step.action.String(), Key: t.upload.Object.Key, Kind: transport.Corrupt, Err: r.local}
+			return r
+		}
+	}
+	switch t.step.action {
+	case actCreate:
+		e.create(ctx, &r)
+	case actSend:
+		e.send(ctx, &r)
+	case actPut:
+		e.put(ctx, &r)
+	case actComplete:
+		e.complete(ctx, &r)
+	case actAbort:
+		e.abort(ctx, &r)
+	case actReceipt:
+		r.local = e.receipt(t, t.object.Up.Done)
+	case actFree:
+		r.local = e.receipt(t, nil)
+	}
+	if t.step.action == actReceipt && r.local == nil {
+		e.log.Info("archived", "stream", t.name, "key", t.upload.Object.Key, "bytes", t.object.Size())
+	}
+	return r
+}
+
+// announce journals the intent of a call that may leave something behind.
+func (e *Engine) announce(t task) error {
+	op, ok := map[action]wal.Op{actCreate: wal.OpCreate, actPut: wal.OpPut, actComplete: wal.OpComplete}[t.step.action]
+	if !ok || t.op == op {
+		return nil
+	}
+	return e.commit(t, wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device})
+}
+
+func (e *Engine) commit(t task, f wal.Fact) error {
+	f.Stream, f.Start = t.id.stream, t.id.start
+	return e.store.Commit(f)
+}
+
+// done journals facts that settle a step; if that fails, the step will be done again.
+func (e *Engine) done(r *result, f wal.Fact) {
+	r.local = e.commit(r.task, f)
+}
+
+// create begins the upload. If it was tried before, its reply is unknown: what
+// that try may have left under exactly this key is ended first.
+func (e *Engine) create(ctx context.Context, r *result) {
+	if r.op == wal.OpCreate {
+		if r.err = e.sweep(ctx, r.task); r.err != nil {
+			return
+		}
+	}
+	id, err := r.dest.to.Create(ctx, r.upload.Object)
+	if r.err = err; err == nil {
+		e.done(r, wal.Fact{Kind: wal.Begun, ID: id})
+	}
+}
+
+// sweep aborts every upload under exactly the object's key. Where listing is
+// denied it says so and goes on.
+func (e *Engine) sweep(ctx context.Context, t task) error {
+	uploads, _, err := t.dest.to.Find(ctx, t.upload.Object.Key)
+	if transport.KindOf(err) == transport.Denied {
+		e.log.Warn("an upload may have been left behind: listing uploads is denied", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
+		err = nil
+	}
+	for _, u := range uploads {
+		if err == nil {
+			err = t.dest.to.Abort(ctx, u)
+		}
+	}
+	return err
+}
+
+func (e *Engine) send(ctx context.Context, r *result) {
+	body, err := e.store.Section(r.id.stream, r.id.start+r.part.Offset, r.id.start+r.part.Offset+r.part.Size)
+	if err != nil {
+		r.local = err
+		return
+	}
+	defer body.Close()
+	receipt, err := r.dest.to.UploadPart(ctx, r.upload, r.part, body)
+	r.sent = body.Taken()
+	if err == nil {
+		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag})
+		return
+	}
+	e.failed(r, err)
+}
+
+func (e *Engine) put(ctx context.Context, r *result) {
+	body, err := e.store.Section(r.id.stream, r.object.Start, r.object.End)
+	if err != nil {
+		r.local = err
+		return
+	}
+	defer body.Close()
+	receipt, err := r.dest.to.Put(ctx, r.upload.Object, body)
+	r.sent = body.Taken()
+	if err != nil && (transport.KindOf(err) == transport.Conflict || r.op == wal.OpPut && transport.KindOf(err) == transport.Invalid) {
+		receipt, err = e.ours(ctx, r.task, err)
+	}
+	if err == nil {
+		e.completed(r, receipt)
+		return
+	}
+	e.failed(r, err)
+}
+
+func (e *Engine) complete(ctx context.Context, r *result) {
+	receipt, err := r.dest.to.Complete(ctx, r.upload, r.parts)
+	if err == nil && receipt.Size != r.object.Size() {
+		err = &transport.Error{Op: "complete", Key: r.upload.Object.Key, Kind: transport.Temporary, Unknown: true,
+			Err: fmt.Errorf("the destination speaks of %d bytes, the object has %d", receipt.Size, r.object.Size())}
+	}
+	if err == nil {
+		e.completed(r, receipt)
+		return
+	}
+	e.failed(r, err)
+}
+
+// ours looks whether the object that holds the key is this one, put there by a
+// try whose reply was lost. conflict is returned if it is not.
+func (e *Engine) ours(ctx context.Context, t task, conflict error) (transport.Receipt, error) {
+	_, obj, err := t.dest.to.Find(ctx, t.upload.Object.Key)
+	if obj == nil {
+		if err != nil {
+			return transport.Receipt{}, err
+		}
+		return transport.Receipt{}, conflict
+	}
+	if obj.Size != t.object.Size() || !maps.Equal(identity(obj.Metadata), identity(t.upload.Object.Metadata)) {
+		return transport.Receipt{}, conflict
+	}
+	return transport.Receipt{Size: obj.Size, ETag: obj.ETag, Checksum: obj.Checksum}, nil
+}
+
+// identity leaves only what tells one object from another.
+func identity(m map[string]string) map[string]string {
+	id := map[string]string{}
+	for _, name := range []string{"dray-device", "dray-stream", "dray-epoch", "dray-start"} {
+		id[name] = m[name]
+	}
+	return id
+}
+
+func (e *Engine) abort(ctx context.Context, r *result) {
+	if r.upload.ID == "" {
+		r.err = e.sweep(ctx, r.task)
+	} else if err := r.dest.to.Abort(ctx, r.upload); transport.KindOf(err) != transport.Gone {
+		r.err = err
+	}
+	if r.err == nil {
+		e.done(r, wal.Fact{Kind: wal.Reset})
+	}
+}
+
+func (e *Engine) completed(r *result, c transport.Receipt) {
+	r.archived = r.object.Size()
+	e.done(r, wal.Fact{Kind: wal.Completed, ID: c.ETag, Sum: c.Checksum, Archive: c.ArchiveID, Location: c.Location, Doubt: c.InDoubt, Time: time.Now().UnixNano()})
+}
+
+// failed journals what a failure settles for good.
+func (e *Engine) failed(r *result, err error) {
+	r.err = err
+	var te *transport.Error
+	if !errors.As(err, &te) {
+		return
+	}
+	var facts []wal.Fact
+	switch te.Kind {
+	case transport.Gone:
+		facts = append(facts, wal.Fact{Kind: wal.Reset})
+	case transport.Missing:
+		for _, n := range te.Parts {
+			facts = append(facts, wal.Fact{Kind: wal.Missing, N: n})
+		}
+	}
+	for _, f := range facts {
+		e.done(r, f)
+		r.progress = r.local == nil
+	}
+}

@@ -1,0 +1,210 @@
+package wal
+
+// An Object is an extent of a stream that becomes one object in an archive.
+// It is kept small: a sealed object that waits costs 80 bytes.
+type Object struct {
+	Start int64   // first offset; with the stream, its name
+	End   int64   // offset behind the last byte; -1 while it is open
+	Time  int64   // capture time of its first byte, nanoseconds since 1970
+	Gap   int64   // bytes known lost since the object before it began, as metadata
+	Up    *Upload // nil until it has a part cut or a call intended
+	sum   string  // digest of the only part of an object without Up
+	crc   uint32  // likewise
+	Run   uint32  // the start-up that read its first byte
+
+	layout     uint16
+	GapUnknown bool // bytes were lost there whose number is not known
+	Estimated  bool // Time is a guess: the clock was not known
+	Dropped    bool // given up by policy; waits for its abort
+}
+
+// An Upload is what is known of an object's way into the archive.
+type Upload struct {
+	Key    string // fixed with the first intent
+	Device string // as the metadata says it; fixed with the first intent
+	Op     Op     // the last call announced
+	ID     string // the destination's upload ID; empty: no upload has begun
+	Parts  []Part // cut so far, in order
+	Done   *Receipt
+}
+
+// A Part is one part of an object: its digests, and the destination's word for it.
+type Part struct {
+	CRC    uint32
+	Stored bool
+	Sum    string // what the layout's hash made of it; empty if there is none
+	ETag   string // of a stored part
+}
+
+// A Receipt is what a destination said of a finished object.
+type Receipt struct {
+	ETag, Checksum, ArchiveID, Location string
+	InDoubt                             string
+	Time                                int64 // nanoseconds since 1970
+}
+
+// Sealed says whether the object has its end.
+func (o *Object) Sealed() bool { return o.End >= 0 }
+
+// Size returns the bytes of a sealed object.
+func (o *Object) Size() int64 { return o.End - o.Start }
+
+// NumParts returns how many parts are ready to be sent, and with a sealed
+// object how many there are.
+func (o *Object) NumParts() int {
+	if o.Up != nil {
+		return len(o.Up.Parts)
+	}
+	if o.Sealed() {
+		return 1
+	}
+	return 0
+}
+
+// Part returns part n (from 1) and its extent in the stream.
+func (s *State) Part(o *Object, n int) (p Part, from, to int64) {
+	size := s.layouts[o.layout].PartSize
+	from = o.Start + int64(n-1)*size
+	to = from + size
+	if o.Sealed() {
+		to = min(to, o.End)
+	}
+	if o.Up == nil {
+		return Part{CRC: o.crc, Sum: o.sum}, from, to
+	}
+	return o.Up.Parts[n-1], from, to
+}
+
+// upload returns o.Up, made if needed; the inline part moves into it.
+func (o *Object) upload() *Upload {
+	if o.Up == nil {
+		o.Up = new(Upload)
+		if o.Sealed() {
+			o.Up.Parts = []Part{{CRC: o.crc, Sum: o.sum}}
+			o.crc, o.sum = 0, ""
+		}
+	}
+	return o.Up
+}
+
+// applyObject folds in a fact about a live object.
+func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
+	switch f.Kind {
+	case Cut:
+		if up := o.upload(); f.N == len(up.Parts)+1 && !o.Sealed() {
+			up.Parts = append(up.Parts, Part{CRC: f.CRC, Sum: f.Sum})
+		}
+	case Sealed:
+		if o.Sealed() || f.End <= o.Start {
+			return
+		}
+		size := s.layouts[o.layout].PartSize
+		n := int((f.End - o.Start + size - 1) / size)
+		switch {
+		case o.Up == nil && n == 1:
+			o.crc, o.sum = f.CRC, f.Sum
+		case o.Up != nil && n == len(o.Up.Parts)+1:
+			o.Up.Parts = append(o.Up.Parts, Part{CRC: f.CRC, Sum: f.Sum})
+		case o.Up == nil || n != len(o.Up.Parts):
+			return // parts are missing from a damaged journal: start-up cuts it again from the bytes
+		}
+		o.End = f.End
+	case Intent:
+		up := o.upload()
+		up.Op = f.Op
+		if up.Key == "" {
+			up.Key, up.Device = f.Key, f.Device
+		}
+	case Begun:
+		o.upload().ID = f.ID
+	case Stored, Missing:
+		if up := o.Up; up != nil && f.N >= 1 && f.N <= len(up.Parts) {
+			p := &up.Parts[f.N-1]
+			p.Stored, p.ETag = f.Kind == Stored, f.ID
+		}
+	case Reset:
+		if up := o.Up; up != nil {
+			up.ID, up.Op = "", NoOp
+			for i := range up.Parts {
+				up.Parts[i].Stored, up.Parts[i].ETag = false, ""
+			}
+		}
+	case Completed:
+		o.upload().Done = &Receipt{ETag: f.ID, Checksum: f.Sum, ArchiveID: f.Archive, Location: f.Location, InDoubt: f.Doubt, Time: f.Time}
+	case Dropped:
+		if !o.Dropped && o.Sealed() {
+			o.Dropped = true
+			if f.N == 0 { // in a snapshot its gap is counted already
+				st.dropped(o)
+			}
+		}
+	case Freed:
+		st.freed = max(st.freed, o.End)
+		i := 0
+		for &st.Objects[i] != o {
+			i++
+		}
+		if i == 0 {
+			st.Objects[0] = Object{}
+			st.Objects = st.Objects[1:]
+		} else {
+			st.Objects = append(st.Objects[:i], st.Objects[i+1:]...)
+		}
+	}
+}
+
+// dropped counts a dropped object as a gap, in the metadata of the object
+// behind it too if that is still open to change.
+func (st *StreamState) dropped(o *Object) {
+	lost := o.Size() + o.Gap
+	st.Gaps++
+	st.GapBytes += o.Size()
+	if o == st.last() {
+		st.carry += lost
+		st.carryUnk = st.carryUnk || o.GapUnknown
+		return
+	}
+	if next := st.Object(o.End); next != nil && (next.Up == nil || next.Up.Key == "") {
+		next.Gap += lost
+		next.GapUnknown = next.GapUnknown || o.GapUnknown
+	}
+}
+
+// facts puts the facts that rebuild o.
+func (o *Object) facts(stream uint32, put func(Fact)) {
+	f := func(f Fact) {
+		f.Stream, f.Start = stream, o.Start
+		put(f)
+	}
+	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: flag(o.GapUnknown, FlagLostUnknown) | flag(o.Estimated, FlagEstimated)})
+	if o.Up == nil {
+		if o.Sealed() {
+			f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum})
+		}
+		return
+	}
+	up := o.Up
+	for i, p := range up.Parts {
+		f(Fact{Kind: Cut, N: i + 1, CRC: p.CRC, Sum: p.Sum})
+	}
+	if o.Sealed() {
+		f(Fact{Kind: Sealed, End: o.End})
+	}
+	if up.Key != "" {
+		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device})
+	}
+	if up.ID != "" {
+		f(Fact{Kind: Begun, ID: up.ID})
+	}
+	for i, p := range up.Parts {
+		if p.Stored {
+			f(Fact{Kind: Stored, N: i + 1, ID: p.ETag})
+		}
+	}
+	if r := up.Done; r != nil {
+		f(Fact{Kind: Completed, ID: r.ETag, Sum: r.Checksum, Archive: r.ArchiveID, Location: r.Location, Doubt: r.InDoubt, Time: r.Time})
+	}
+	if o.Dropped {
+		f(Fact{Kind: Dropped, N: 1})
+	}
+}

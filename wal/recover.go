@@ -1,0 +1,241 @@
+package wal
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// recover makes a Stream of what the journal and the newest slot say. This is
+// start-up, and the only recovery there is.
+//
+// The frames of the newest slot pass through the digest as they did when they
+// were written, and give the facts that had not reached the journal. The chain
+// ends at the first frame that does not follow:
+//   - if a later frame was written when more than that was kept already, or the
+//     journal names a higher offset, the bytes between are rot: a gap;
+//   - else it is a torn tail, which no sync ever covered.
+//
+// Appending goes on behind the highest offset known, in a block never written.
+func (s *Store) recover(st *StreamState) (*Stream, error) {
+	r := &recovery{store: s, st: st, id: streamID{st.ID, st.Epoch}, digest: digest{stream: st.ID, object: -1}}
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	for i := r.first; i < len(r.slots); i++ {
+		if err := r.slot(i); err != nil {
+			return nil, fmt.Errorf("stream %s: %w", st.Name, err)
+		}
+	}
+	known := s.state.known(st)
+	if end := r.chain.at; r.whole < end || end < known {
+		// The last record is incomplete, or kept bytes are gone.
+		r.hole(max(end, known))
+	}
+	// An object whose end was noted without a frame behind it.
+	if o := st.last(); o == nil || o.Sealed() {
+		r.digest.object = -1
+	}
+	stream := &Stream{store: s, id: r.id, name: st.Name, layout: s.state.layouts[st.layout], digest: r.digest,
+		appended: r.whole, kept: r.whole, skip: r.skip, posID: r.posID, posOff: r.posOff, keptID: r.posID, keptOff: r.posOff,
+		object: r.digest.object, partSize: r.digest.partSize}
+	if o := st.last(); o != nil {
+		stream.opened = time.Unix(0, o.Time)
+	}
+	return stream, r.reopen(stream)
+}
+
+type recovery struct {
+	store  *Store
+	st     *StreamState
+	id     streamID
+	slots  []extent
+	first  int // index of the slot that the scan begins with
+	digest digest
+	chain  chain
+	whole  int64 // offset behind the last whole record
+	skip   int64 // offsets before whole that hold nothing, for the next frame
+	posID  uint64
+	posOff int64
+	group  []int64 // file positions of frames whose last record is not whole yet
+	reuse  bool    // the newest slot can be appended to
+}
+
+// start finds the newest slot with a good header and takes the digest from it.
+// Without any, the open part is read again from its start.
+func (r *recovery) start() error {
+	r.slots = append([]extent(nil), r.st.slots...)
+	r.whole = r.store.state.known(r.st)
+	r.chain = chain{id: r.id, at: r.whole}
+	for r.first = len(r.slots) - 1; r.first >= 0; r.first-- {
+		h, ok, err := r.header(r.first)
+		if err != nil {
+			return err
+		}
+		if ok {
+			r.digest.load(&h, r.store.hashes)
+			r.posID, r.posOff = h.posID, h.posOff
+			r.chain.run = h.run
+			break
+		}
+	}
+	if r.first < 0 && len(r.slots) > 0 {
+		r.first = 0
+	}
+	if r.first >= 0 && len(r.slots) > 0 {
+		r.whole = r.slots[r.first].base
+		r.chain.at = r.whole
+	}
+	r.first = max(r.first, 0)
+	if o := r.st.last(); o != nil && !o.Sealed() && r.digest.object < 0 {
+		r.rehash(o)
+	}
+	return nil
+}
+
+// rehash makes the digest begin anew at the open part of o, and the scan at the
+// slot that holds it.
+func (r *recovery) rehash(o *Object) {
+	l := r.store.state.layouts[o.layout]
+	r.digest.open(o.Start, l, r.store.hashes)
+	if o.Up != nil {
+		r.digest.nextPart(o.Start + int64(len(o.Up.Parts))*l.PartSize)
+	}
+	for r.first > 0 && r.slots[r.first].base > r.digest.part {
+		r.first--
+	}
+	r.whole, r.chain.at, r.chain.run = r.slots[r.first].base, r.slots[r.first].base, 0
+}
+
+func (r *recovery) header(i int) (h slotHeader, ok bool, err error) {
+	f, err := openSlotReader(r.store.slots.path(r.slots[i].slot))
+	if os.IsNotExist(err) {
+		return h, false, nil
+	}
+	if err != nil {
+		return h, false, err
+	}
+	defer f.f.Close()
+	h, ok, err = f.slotHeader()
+	return h, ok && h.id == r.id && h.base == r.slots[i].base, err
+}
+
+// slot follows the frames of slot i.
+func (r *recovery) slot(i int) error {
+	last := i == len(r.slots)-1
+	f, err := openSlotReader(r.store.slots.path(r.slots[i].slot))
+	if os.IsNotExist(err) {
+		r.store.note("spool: slot %d of stream %s is gone; its bytes are a gap", r.slots[i].slot, r.st.Name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.f.Close()
+	if at := r.slots[i].base; r.whole < at { // the slot before it ended early
+		r.hole(at)
+	}
+	r.chain.at, r.chain.pos, r.group = r.slots[i].base, blockSize, nil
+	for last || r.chain.at < r.slots[i+1].base {
+		pos := r.chain.pos
+		h, payload, ok, err := r.chain.next(f)
+		if err != nil {
+			r.store.note("spool: %s at %d: %v", f.f.Name(), pos, err)
+		}
+		if ok {
+			if err := r.take(f, pos, &h, payload); err != nil {
+				return err
+			}
+			continue
+		}
+		resume, found, err := r.chain.find(f)
+		if err != nil {
+			r.store.note("spool: %v", err)
+		}
+		if !found {
+			break
+		}
+		r.hole(resume)
+		r.skip = 0 // the frame found stands in the chain as it is
+	}
+	r.reuse = last
+	return nil
+}
+
+// take passes a frame through the digest once its last record is whole.
+func (r *recovery) take(f *slotReader, pos int64, h *header, payload []byte) error {
+	if h.skip > 0 {
+		r.group = nil // what they began was given up
+	}
+	r.skip = 0
+	if h.flags&flagMore != 0 {
+		r.group = append(r.group, pos)
+		return nil
+	}
+	for _, pos := range r.group {
+		h, payload, ok, err := f.frame(pos)
+		if err != nil || !ok {
+			return fmt.Errorf("spool: %s at %d changed while it was read: %v", f.f.Name(), pos, err)
+		}
+		r.digestFrame(&h, payload)
+	}
+	if r.group != nil {
+		var err error
+		if *h, payload, _, err = f.frame(pos); err != nil {
+			return err
+		}
+		r.group = nil
+	}
+	r.digestFrame(h, payload)
+	r.whole, r.posID, r.posOff = h.end(), h.posID, h.posOff
+	return nil
+}
+
+func (r *recovery) digestFrame(h *header, payload []byte) {
+	if r.digest.object >= 0 && h.offset < r.digest.part {
+		return // rehash: before the part that is read again
+	}
+	r.digest.frame(h, payload, r.store.state.layouts[r.st.layout], r.store.hashes, r.store.derive)
+}
+
+// hole gives up the offsets from the last whole record up to end.
+func (r *recovery) hole(end int64) {
+	if end <= r.whole {
+		return
+	}
+	r.digest.seal(r.store.derive)
+	if r.st.counted < end {
+		r.store.note("spool: stream %s: %d bytes at offset %d cannot be read or are incomplete; they are a counted gap", r.st.Name, end-r.whole, r.whole)
+	}
+	r.store.derive(Fact{Kind: Gap, Stream: r.st.ID, Start: r.whole, End: end, Lost: end - r.whole})
+	r.skip = end - r.whole
+	r.whole = end
+	r.chain.at = max(r.chain.at, end)
+	r.group = nil
+}
+
+// reopen syncs the newest slot and opens it behind its last frame: what only
+// the page cache of the last run held must be on flash before it is called kept.
+func (r *recovery) reopen(s *Stream) error {
+	if !r.reuse {
+		return nil
+	}
+	i := len(r.slots) - 1
+	if _, ok, err := r.header(i); err != nil || !ok {
+		return err // never written: the next sync rolls to another
+	}
+	n := r.slots[i].slot
+	f, err := os.OpenFile(r.store.slots.path(n), os.O_RDWR, 0)
+	if err == nil {
+		if err = fdatasync(f); err != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		r.store.slots.markBad(n)
+		r.store.note("spool: slot %d cannot be synced, stream %s goes on in another: %v", n, r.st.Name, err)
+		return nil
+	}
+	s.slot = &slotFile{n: n, f: f, next: r.chain.pos}
+	return nil
+}

@@ -1,0 +1,127 @@
+package wal
+
+import (
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// slotReader reads the frames of one slot. It never writes.
+type slotReader struct {
+	f    *os.File
+	size int64
+	buf  []byte // one frame
+}
+
+func openSlotReader(path string) (*slotReader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &slotReader{f: f, size: info.Size(), buf: make([]byte, maxFrame)}, nil
+}
+
+// slotHeader returns the slot's first block, if it is one that belongs to id and base.
+func (r *slotReader) slotHeader() (h slotHeader, ok bool, err error) {
+	b := r.buf[:blockSize]
+	if _, err := r.f.ReadAt(b, 0); err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		return h, false, err
+	}
+	return h, h.decode(b), nil
+}
+
+// header reads the header at pos. ok is false if there is none.
+func (r *slotReader) header(pos int64) (h header, ok bool, err error) {
+	if pos+frameHeader > r.size {
+		return h, false, nil
+	}
+	b := r.buf[:frameHeader]
+	if _, err := r.f.ReadAt(b, pos); err != nil {
+		return h, false, err
+	}
+	ok = h.decode(b) && pos+h.blocks() <= r.size
+	return h, ok, nil
+}
+
+// frame reads the frame at pos, header and payload, and checks both. The
+// payload is good until the next call.
+func (r *slotReader) frame(pos int64) (h header, payload []byte, ok bool, err error) {
+	if pos+frameHeader > r.size {
+		return h, nil, false, nil
+	}
+	b := r.buf[:min(maxFrame, r.size-pos)]
+	n, err := r.f.ReadAt(b[:blockSize], pos) // most frames of a slow stream are one block
+	if err != nil {
+		return h, nil, false, err
+	}
+	if !h.decode(b) || pos+h.blocks() > r.size {
+		return h, nil, false, nil
+	}
+	if end := frameHeader + int(h.length); end > n {
+		if _, err := r.f.ReadAt(b[n:end], pos+int64(n)); err != nil {
+			return h, nil, false, err
+		}
+	}
+	payload = b[frameHeader : frameHeader+int(h.length)]
+	return h, payload, crc32.Checksum(payload, castagnoli) == h.crc, nil
+}
+
+// chain follows the frames of one stream through one slot.
+type chain struct {
+	id  streamID
+	run uint32
+	at  int64 // offset behind the last frame
+	pos int64 // file position behind the last frame
+}
+
+// next returns the frame that follows. ok is false where the chain ends: the
+// slot's end, a torn tail, stale bytes, or rot.
+func (c *chain) next(r *slotReader) (h header, payload []byte, ok bool, err error) {
+	h, payload, ok, err = r.frame(c.pos)
+	if err != nil || !ok || !h.follows(c.id, c.run, c.at) {
+		return h, nil, false, err
+	}
+	c.run, c.at, c.pos = h.run, h.end(), c.pos+h.blocks()
+	return h, payload, true, nil
+}
+
+// find looks behind the end of a chain for a frame that proves that what is
+// missing there was kept once: rot, and no torn tail. It moves the chain before
+// the first good frame behind the damage and says how far the loss reaches.
+func (c *chain) find(r *slotReader) (resume int64, found bool, err error) {
+	first, pos := int64(-1), int64(0)
+	run, proven := c.run, false
+	for p := c.pos + blockSize; p+frameHeader <= r.size; {
+		h, ok, err := r.header(p)
+		if err != nil {
+			return 0, false, fmt.Errorf("%s at %d: %w", r.f.Name(), p, err)
+		}
+		if !ok || h.stream != c.id.stream || h.epoch != c.id.epoch || h.run < c.run || h.offset <= c.at {
+			p += blockSize
+			continue
+		}
+		if _, _, ok, err = r.frame(p); err != nil || !ok {
+			p += blockSize
+			continue
+		}
+		if first < 0 {
+			first, pos, run = h.offset, p, h.run
+		}
+		proven = proven || h.kept > c.at
+		p += h.blocks()
+	}
+	if !proven {
+		return 0, false, nil
+	}
+	c.at, c.pos, c.run = first, pos, run
+	return first, true, nil
+}

@@ -1,0 +1,283 @@
+package wal
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// State is what the facts say. It is changed by apply alone, live and on replay.
+type State struct {
+	Epoch   uint64 // of streams made from now on
+	Machine string // which machine made the epoch
+	Run     uint32 // of this start-up; raised durably before anything else is written
+	Boot    string // the boot that Run belongs to
+	Stopped bool   // Run ended in order: everything read in it was kept
+	Streams []*StreamState
+	layouts []Layout // interned, so that an object carries an index
+	idle    []uint32 // slots let go of and not yet taken by Store
+}
+
+// Layout is how an object is cut into parts, and for whom.
+type Layout struct {
+	PartSize    int64  // bytes of each part but the last
+	Destination string // by its configured name
+	Hash        string // name of the digest that the destination needs besides CRC32C; may be empty
+}
+
+// StreamState is one stream, from its offset 0 in one epoch. A device that gets
+// a new epoch makes its streams anew; the old ones stay until they are empty.
+type StreamState struct {
+	ID       uint32 // 1 + index in State.Streams
+	Name     string
+	Epoch    uint64
+	Objects  []Object // not yet freed, in stream order; only the last may be open
+	Gaps     int64    // losses counted, ever
+	GapBytes int64    // bytes of those whose size is known
+	slots    []extent // which slot holds what, in stream order; the last is being written
+	layout   uint16   // of the next object
+	freed    int64    // end of the furthest object ever freed
+	counted  int64    // gaps that begin below are counted, so that seeing one again counts nothing
+	carry    int64    // bytes lost since the last object began, for the next one's gap
+	carryUnk bool
+}
+
+// extent says that a stream's bytes from base on, up to the next extent's base, are in slot.
+type extent struct {
+	slot uint32
+	base int64
+}
+
+// Stream returns the stream with that ID, nil if there is none.
+func (s *State) Stream(id uint32) *StreamState {
+	if id == 0 || int(id) > len(s.Streams) {
+		return nil
+	}
+	return s.Streams[id-1]
+}
+
+// Current returns the newest stream of that name, nil if there is none.
+func (s *State) Current(name string) *StreamState {
+	for _, st := range slices.Backward(s.Streams) {
+		if st.Name == name {
+			return st
+		}
+	}
+	return nil
+}
+
+// Layout returns how o is cut into parts.
+func (s *State) Layout(o *Object) Layout { return s.layouts[o.layout] }
+
+// Archived is the offset up to which every byte has been freed: it has a durable
+// receipt, or was dropped and counted.
+func (st *StreamState) Archived() int64 {
+	for i := range st.Objects {
+		if o := &st.Objects[i]; !o.Dropped {
+			return o.Start
+		}
+	}
+	return st.freed
+}
+
+// Object returns the live object that starts there, nil if there is none.
+// The pointer is good until the next apply.
+func (st *StreamState) Object(start int64) *Object {
+	i := sort.Search(len(st.Objects), func(i int) bool { return st.Objects[i].Start >= start })
+	if i < len(st.Objects) && st.Objects[i].Start == start {
+		return &st.Objects[i]
+	}
+	return nil
+}
+
+func (st *StreamState) last() *Object {
+	if len(st.Objects) == 0 {
+		return nil
+	}
+	return &st.Objects[len(st.Objects)-1]
+}
+
+// known is the highest offset that any fact names. All below it was kept once.
+func (s *State) known(st *StreamState) int64 {
+	k := max(st.freed, st.counted)
+	if n := len(st.slots); n > 0 {
+		k = max(k, st.slots[n-1].base)
+	}
+	if o := st.last(); o != nil {
+		k = max(k, o.Start)
+		if o.Sealed() {
+			k = max(k, o.End)
+		} else if o.Up != nil {
+			k = max(k, o.Start+int64(len(o.Up.Parts))*s.layouts[o.layout].PartSize)
+		}
+	}
+	return k
+}
+
+// apply folds one fact in. It is total: a fact about something that is not
+// there (a journal damaged in the middle) changes nothing. Seeing facts a second
+// time, in their order, changes nothing either: start-up derives from the newest
+// slot what may have been journalled already.
+func (s *State) apply(f Fact) {
+	switch f.Kind {
+	case Identity:
+		s.Epoch, s.Machine = f.Epoch, f.Name
+		return
+	case Started:
+		s.Run, s.Boot, s.Stopped = max(s.Run, f.Run), f.ID, false
+		return
+	case Stopped:
+		s.Stopped = true
+		return
+	case Clock:
+		return
+	case Made:
+		if int(f.Stream) == len(s.Streams)+1 {
+			s.Streams = append(s.Streams, &StreamState{ID: f.Stream, Name: f.Name, Epoch: f.Epoch, layout: s.intern(Layout{PartSize: 8 << 20})})
+		}
+		return
+	}
+	st := s.Stream(f.Stream)
+	if st == nil {
+		return
+	}
+	switch f.Kind {
+	case Shaped:
+		if f.Size > 0 {
+			st.layout = s.intern(Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash})
+		}
+	case Totals:
+		st.freed, st.counted, st.Gaps, st.GapBytes = f.End, f.Start, f.Gaps, f.GapBytes
+		st.carry, st.carryUnk = f.Lost, f.Flags&FlagLostUnknown != 0
+	case Roll:
+		if n := len(st.slots); n == 0 || st.slots[n-1].base < f.Start {
+			st.slots = append(st.slots, extent{f.Slot, f.Start})
+		} else if last := &st.slots[n-1]; last.base == f.Start && last.slot != f.Slot {
+			s.idle = append(s.idle, last.slot) // nothing was kept in it
+			last.slot = f.Slot
+		}
+	case Gap:
+		if f.Start >= st.counted {
+			st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
+			st.counted = max(f.End, f.Start+1)
+		}
+	case Opened:
+		s.open(st, f)
+	default:
+		if o := st.Object(f.Start); o != nil {
+			s.applyObject(st, o, f)
+		}
+	}
+	if f.Kind == Freed || f.Kind == Roll || f.Kind == Dropped {
+		s.release(st)
+	}
+}
+
+func (s *State) open(st *StreamState, f Fact) {
+	if o := st.last(); o != nil && (o.Start >= f.Start || !o.Sealed()) {
+		return
+	}
+	if f.Start < st.freed {
+		return
+	}
+	if f.Lost > 0 || f.Flags&FlagLostUnknown != 0 {
+		st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
+	}
+	o := Object{Start: f.Start, End: -1, Time: f.Time, Run: f.Run, layout: st.layout, Gap: st.carry}
+	o.GapUnknown, o.Estimated = st.carryUnk, f.Flags&FlagEstimated != 0
+	st.carry, st.carryUnk = 0, false
+	st.Objects = append(st.Objects, o)
+}
+
+func (st *StreamState) lose(n int64, unknown bool) {
+	st.Gaps++
+	st.GapBytes += n
+	st.carry += n
+	st.carryUnk = st.carryUnk || unknown
+}
+
+func (s *State) intern(l Layout) uint16 {
+	i := slices.Index(s.layouts, l)
+	if i < 0 {
+		i = len(s.layouts)
+		s.layouts = append(s.layouts, l)
+	}
+	return uint16(i)
+}
+
+// release lets go of the slots that hold nothing of a live object. The newest
+// slot of a stream is never let go: it is being written.
+func (s *State) release(st *StreamState) {
+	keep := st.slots[:0]
+	for i, e := range st.slots {
+		if i == len(st.slots)-1 || st.needed(e.base, st.slots[i+1].base) {
+			keep = append(keep, e)
+		} else {
+			s.idle = append(s.idle, e.slot)
+		}
+	}
+	st.slots = keep
+}
+
+// needed says whether any byte of [from, to) belongs to a live object.
+func (st *StreamState) needed(from, to int64) bool {
+	i := sort.Search(len(st.Objects), func(i int) bool { o := &st.Objects[i]; return !o.Sealed() || o.End > from })
+	for ; i < len(st.Objects) && st.Objects[i].Start < to; i++ {
+		if !st.Objects[i].Dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// Facts yields facts that rebuild the state from nothing: a snapshot.
+func (s *State) Facts() iter.Seq[Fact] {
+	return func(yield func(Fact) bool) {
+		ok := true
+		put := func(f Fact) { ok = ok && yield(f) }
+		put(Fact{Kind: Identity, Epoch: s.Epoch, Name: s.Machine})
+		put(Fact{Kind: Started, Run: s.Run, ID: s.Boot})
+		if s.Stopped {
+			put(Fact{Kind: Stopped, Run: s.Run})
+		}
+		for _, st := range s.Streams {
+			s.streamFacts(st, put)
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+func (s *State) streamFacts(st *StreamState, put func(Fact)) {
+	put(Fact{Kind: Made, Stream: st.ID, Name: st.Name, Epoch: st.Epoch})
+	shaped := -1
+	shape := func(i uint16) {
+		if l := s.layouts[i]; int(i) != shaped {
+			put(Fact{Kind: Shaped, Stream: st.ID, Size: l.PartSize, Name: l.Destination, Hash: l.Hash})
+			shaped = int(i)
+		}
+	}
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		shape(o.layout)
+		o.facts(st.ID, put)
+	}
+	shape(st.layout)
+	for _, e := range st.slots {
+		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base})
+	}
+	// Last, since the gaps of the objects above were counted again as they were opened.
+	put(Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: flag(st.carryUnk, FlagLostUnknown)})
+}
+
+func flag(on bool, f uint8) uint8 {
+	if on {
+		return f
+	}
+	return 0
+}
+
+// EpochText is how an epoch is written in keys, metadata and output: 16 hex digits.
+func EpochText(e uint64) string { return fmt.Sprintf("%016x", e) }

@@ -1,0 +1,396 @@
+package wal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say where a Store is and how much it may hold. Sizes are bytes.
+type Options struct {
+	Dir         string
+	MaxBytes    int64     // of slots; default 2 GiB
+	MinFree     int64     // left to others on the file system; 0: none
+	SlotBytes   int64     // default DefaultSlotBytes; fixed for a state folder
+	MemoryBytes int64     // for bytes that wait for their sync, all streams together; default 2 MiB
+	Machine     string    // identifies the hardware; a change makes a new epoch; may be empty
+	Boot        string    // identifies the boot
+	Hashes      Hashes    // finds digests that destinations need; may be nil
+	SaneAfter   time.Time // a wall clock before this is not believed
+	Wake        func()    // called when facts about objects were noted; must not block
+}
+
+// InUseError says that another process holds the state folder.
+type InUseError struct {
+	Dir string
+	PID int // 0 if it did not say
+}
+
+// Error names the folder and its holder.
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("state folder %s is in use by process %d; stop it first, or use another state_dir", e.Dir, e.PID)
+}
+
+// Store is everything durable of a device: the spool, the journal and the
+// receipts, in one folder, held by one process. It is safe for concurrent use.
+type Store struct {
+	dir       string
+	lock      *os.File
+	slots     *slots
+	memory    *memory
+	ledger    *ledger
+	hashes    Hashes
+	wake      func()
+	run       uint32
+	stopped   bool
+	saneAfter int64
+	stall     func() // for experiments with slow flash
+
+	writing sync.Mutex // held while the journal is written; before mu
+	journal *journal
+	pending [][]byte // facts noted, applied, not yet written
+	size    int      // bytes of pending
+
+	mu      sync.RWMutex // guards state; never held over I/O
+	state   State
+	streams map[uint32]*Stream
+	notes   []string
+}
+
+// Open makes or opens the state folder and recovers what it holds; there is no
+// other recovery. *InUseError if another process holds it. Damage is not an
+// error: Notes says what was found and where the damaged files are.
+func Open(o Options) (*Store, error) {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 2 << 30
+	}
+	if o.SlotBytes == 0 {
+		o.SlotBytes = DefaultSlotBytes
+	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 2 << 20
+	}
+	if o.Wake == nil {
+		o.Wake = func() {}
+	}
+	s := &Store{dir: o.Dir, memory: newMemory(o.MemoryBytes), hashes: o.Hashes, wake: o.Wake, streams: map[uint32]*Stream{}}
+	if !o.SaneAfter.IsZero() {
+		s.saneAfter = o.SaneAfter.UnixNano()
+	}
+	if err := s.open(o); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) open(o Options) (err error) {
+	if err := makeDir(o.Dir); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	if s.lock, err = lockDir(o.Dir); err != nil {
+		return err
+	}
+	var report journalReport
+	s.journal, report, err = openJournal(filepath.Join(o.Dir, "journal"), journalOptions{}, s.replay, s.snapshot)
+	if err != nil {
+		return err
+	}
+	s.notes = append(s.notes, report.Notes...)
+	if err := s.identify(o.Machine, o.Boot); err != nil {
+		return err
+	}
+	spool := filepath.Join(o.Dir, "spool")
+	if len(s.state.Streams) == 0 {
+		if err := s.setAside(spool); err != nil {
+			return err
+		}
+	}
+	used := map[uint32]bool{}
+	for _, st := range s.state.Streams {
+		for _, e := range st.slots {
+			used[e.slot] = true
+		}
+	}
+	s.state.idle = nil
+	if s.slots, err = openSlots(spool, o.SlotBytes, o.MaxBytes, o.MinFree, used); err != nil {
+		return err
+	}
+	for _, st := range s.state.Streams {
+		stream, err := s.recover(st)
+		if err != nil {
+			return err
+		}
+		s.streams[st.ID] = stream
+	}
+	var notes []string
+	s.ledger, notes, err = openLedger(o.Dir, 0)
+	s.notes = append(s.notes, notes...)
+	return err
+}
+
+func (s *Store) replay(rec []byte) error {
+	f, err := decodeFact(rec)
+	if err != nil {
+		return err
+	}
+	s.state.apply(f)
+	return nil
+}
+
+// snapshot yields the whole state as records. The journal calls it while
+// writing is held, so no fact changes meanwhile.
+func (s *Store) snapshot(yield func([]byte) bool) {
+	for f := range s.state.Facts() {
+		if !yield(f.AppendTo(nil)) {
+			return
+		}
+	}
+}
+
+// identify raises the run and, on new or changed hardware, makes a new epoch.
+func (s *Store) identify(machine, boot string) error {
+	id := Fact{Kind: Identity, Epoch: s.state.Epoch, Name: machine}
+	switch {
+	case s.state.Epoch == 0:
+		id.Epoch = newEpoch()
+	case machine != "" && s.state.Machine != "" && machine != s.state.Machine:
+		id.Epoch = newEpoch()
+		s.note("identity: this state folder was made on other hardware; new bytes go on under the new epoch %s", EpochText(id.Epoch))
+	case machine == "":
+		id.Name = s.state.Machine
+	}
+	s.run, s.stopped = s.state.Run+1, s.state.Stopped
+	return s.Commit(id, Fact{Kind: Started, Run: s.run, ID: boot, Time: time.Now().UnixNano()})
+}
+
+func newEpoch() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])&^1 | 1<<63 // never 0
+}
+
+// setAside moves a spool away that no journal speaks of: its bytes may be the
+// only copy.
+func (s *Store) setAside(spool string) error {
+	entries, err := os.ReadDir(spool)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	for _, e := range entries {
+		if _, ok := slotNumber(e.Name()); !ok {
+			continue
+		}
+		r, err := openSlotReader(filepath.Join(spool, e.Name()))
+		if err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		_, ok, err := r.slotHeader()
+		r.f.Close()
+		if err != nil || !ok {
+			continue
+		}
+		for n := 1; ; n++ {
+			to := fmt.Sprintf("%s.lost-%d", spool, n)
+			if _, err := os.Lstat(to); err == nil {
+				continue
+			}
+			if err := os.Rename(spool, to); err != nil {
+				return fmt.Errorf("spool: %w", err)
+			}
+			s.note("spool: its journal is gone; the slots are kept in %s", to)
+			return syncDir(s.dir)
+		}
+	}
+	return nil
+}
+
+// Stopped says whether the run before this one ended in order.
+func (s *Store) Stopped() bool { return s.stopped }
+
+// Stop notes that this run ends in order, with all that was read kept. Nothing
+// may be appended afterwards.
+func (s *Store) Stop() error { return s.Commit(Fact{Kind: Stopped, Run: s.run}) }
+
+// Stream returns the stream of that name in the current epoch, made if there is none.
+func (s *Store) Stream(name string) (*Stream, error) {
+	s.mu.RLock()
+	st := s.state.Current(name)
+	f := Fact{Kind: Made, Stream: uint32(len(s.state.Streams) + 1), Name: name, Epoch: s.state.Epoch}
+	s.mu.RUnlock()
+	if st != nil && st.Epoch == f.Epoch {
+		return s.streams[st.ID], nil
+	}
+	if err := s.Commit(f); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st = s.state.Stream(f.Stream)
+	stream := &Stream{store: s, id: streamID{st.ID, st.Epoch}, name: name, layout: s.state.layouts[st.layout],
+		object: -1, digest: digest{stream: st.ID, object: -1}}
+	s.streams[st.ID] = stream
+	return stream, nil
+}
+
+// Commit makes facts true: durable first, then folded into the state. All
+// facts noted before go along. On error none of facts is true.
+//
+// Commit point: the fsync of the journal.
+func (s *Store) Commit(facts ...Fact) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	recs := s.pending
+	for i := range facts {
+		recs = append(recs, facts[i].AppendTo(nil))
+	}
+	if len(recs) == 0 {
+		return nil
+	}
+	if err := s.journal.Append(recs...); err != nil {
+		return err
+	}
+	s.pending, s.size = nil, 0
+	s.apply(facts)
+	return nil
+}
+
+// Note folds in facts that need not be durable by themselves: start-up would
+// find them again, or nothing depends on them until a later Commit, with which
+// they become durable, in order.
+func (s *Store) Note(facts ...Fact) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for i := range facts {
+		rec := facts[i].AppendTo(nil)
+		s.pending = append(s.pending, rec)
+		s.size += len(rec)
+	}
+	s.apply(facts)
+	if s.size > 64<<10 && s.journal.Append(s.pending...) == nil {
+		s.pending, s.size = nil, 0
+	}
+}
+
+// derive is Note during start-up.
+func (s *Store) derive(f Fact) { s.Note(f) }
+
+func (s *Store) apply(facts []Fact) {
+	s.mu.Lock()
+	for _, f := range facts {
+		s.state.apply(f)
+	}
+	idle := s.state.idle
+	s.state.idle = nil
+	s.mu.Unlock()
+	if s.slots != nil && len(idle) > 0 {
+		s.slots.drop(idle...)
+	}
+}
+
+// View calls fn with the state, which must not be changed or kept. It never
+// waits for flash.
+func (s *Store) View(fn func(*State)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	fn(&s.state)
+}
+
+// Receipt appends one line, a JSON object, to the receipts. Durable when it
+// returns nil.
+func (s *Store) Receipt(line []byte) error { return s.ledger.Append(line) }
+
+// Prepare makes a spare slot if there is none, so that the next roll need not.
+func (s *Store) Prepare() error {
+	if err := s.slots.prepare(); err != nil && !errors.Is(err, ErrFull) {
+		return err
+	}
+	return nil
+}
+
+// Room is closed when memory for waiting bytes was given back since the call.
+func (s *Store) Room() <-chan struct{} { return s.memory.wait() }
+
+// Usage is what the spool takes on flash, in bytes.
+type Usage struct {
+	Max, Made, Used int64 // allowed; in slots on flash; in slots that are needed
+	Written, Syncs  int64 // since start-up
+}
+
+// Usage returns what the spool takes on flash.
+func (s *Store) Usage() Usage {
+	u := s.slots.usage()
+	return Usage{Max: u.max, Made: u.made, Used: u.used, Written: u.wrote, Syncs: u.syncs}
+}
+
+// Notes are sentences about what start-up found that an operator should know.
+func (s *Store) Notes() []string { return s.notes }
+
+func (s *Store) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// Close writes the facts that were only noted and lets go of the folder. It
+// does not sync streams.
+func (s *Store) Close() error {
+	var errs []error
+	for _, st := range s.streams {
+		st.syncing.Lock()
+		st.close()
+		st.syncing.Unlock()
+	}
+	if s.journal != nil {
+		errs = append(errs, s.Commit(), s.journal.Close())
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// makeDir makes dir and makes its name durable.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if err != unix.EWOULDBLOCK {
+			return nil, fmt.Errorf("state folder: lock %s: %w", f.Name(), err)
+		}
+		b := make([]byte, 32)
+		n, _ := f.ReadAt(b, 0)
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+		return nil, &InUseError{Dir: dir, PID: pid}
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+	return f, err
+}

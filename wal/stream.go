@@ -1,0 +1,225 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrBusy says that the memory for bytes that are not yet on flash is used up.
+// Wait for Room, or count the record as lost.
+var ErrBusy = errors.New("no memory left for bytes that wait for their sync")
+
+// MaxRecord is the greatest record that Append takes, in bytes.
+const MaxRecord = 1 << 20
+
+// Mark is what is known of a record besides its bytes.
+type Mark struct {
+	PosID       uint64 // where the source stands behind the record; zero if it cannot seek
+	PosOff      int64
+	Lost        int64 // bytes lost just before the record
+	LostUnknown bool  // bytes were lost there whose number is not known
+	Time        time.Time
+}
+
+// Stream is the end of a stream that is written to. Append and Seal only touch
+// memory and never wait for flash; Sync makes what they left durable. All
+// methods are safe for concurrent use.
+type Stream struct {
+	store *Store
+	id    streamID
+	name  string
+
+	mu       sync.Mutex
+	items    []item // not yet kept, in order
+	cur      *frame // being gathered, not yet in items
+	appended int64  // offset of the next byte
+	kept     int64  // all before it survives a power cut
+	skip     int64  // offsets before appended that hold nothing, for the next frame
+	posID    uint64 // where the source stood behind the last record
+	posOff   int64
+	object   int64 // start of the object being gathered; -1: none
+	opened   time.Time
+	partSize int64  // of that object
+	layout   Layout // of the next one
+	pending  int64  // bytes in items and cur
+
+	syncing sync.Mutex // held by Sync; guards what follows
+	slot    *slotFile  // being written; nil: the next sync begins with a roll
+	digest  digest
+	keptID  uint64 // where the source stood behind the last kept record
+	keptOff int64
+}
+
+// item is a frame, or, with frame nil, the end of an object.
+type item struct{ frame *frame }
+
+// frame gathers records. buf has room for the header in front.
+type frame struct {
+	header
+	buf []byte
+}
+
+// Append adds one record: it is a part of the stream when Append returns, and
+// kept when a later Sync returns. ErrBusy if memory is used up: nothing was added.
+func (s *Stream) Append(rec []byte, m Mark) error {
+	if len(rec) == 0 || len(rec) > MaxRecord || int64(len(rec)) > s.store.slots.slotBytes/4 {
+		return fmt.Errorf("append to %s: a record of %d bytes; it must be 1 to %d", s.name, len(rec), min(MaxRecord, s.store.slots.slotBytes/4))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.store.memory.take(int64(len(rec)), s.pending) {
+		return ErrBusy
+	}
+	s.pending += int64(len(rec))
+	if m.Lost > 0 || m.LostUnknown {
+		s.closeFrame()
+	}
+	for rest := rec; len(rest) > 0; {
+		f := s.frame(&m)
+		// A frame ends with its part, so that a part is a whole number of frames.
+		left := s.partSize - (f.end()-s.object)%s.partSize
+		n := int(min(left, int64(len(rest)), int64(maxPayload)-int64(f.length)))
+		f.buf = append(f.buf, rest[:n]...)
+		f.length += uint32(n)
+		rest = rest[n:]
+		s.appended += int64(n)
+		if len(rest) > 0 {
+			f.flags |= flagMore
+		} else {
+			f.flags &^= flagMore
+			s.posID, s.posOff = m.PosID, m.PosOff
+		}
+		f.posID, f.posOff = s.posID, s.posOff
+		if int64(n) == left || f.length == maxPayload {
+			s.closeFrame()
+		}
+	}
+	return nil
+}
+
+// frame returns the frame being gathered, or begins one.
+func (s *Stream) frame(m *Mark) *frame {
+	if s.cur != nil {
+		return s.cur
+	}
+	if m.Time.IsZero() {
+		m.Time = time.Now()
+	}
+	f := &frame{buf: s.store.memory.buffer()}
+	f.header = header{stream: s.id.stream, epoch: s.id.epoch, run: s.store.run, offset: s.appended, skip: s.skip,
+		lost: m.Lost, flags: flag(m.LostUnknown, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
+	if m.Time.UnixNano() < s.store.saneAfter {
+		f.flags |= FlagEstimated
+	}
+	if s.object < 0 {
+		f.flags |= flagFirst
+		s.object, s.partSize, s.opened = s.appended, s.layout.PartSize, m.Time
+	}
+	s.skip, m.Lost, m.LostUnknown = 0, 0, false
+	s.cur = f
+	return f
+}
+
+func (s *Stream) closeFrame() {
+	if s.cur != nil {
+		s.items = append(s.items, item{s.cur})
+		s.cur = nil
+	}
+}
+
+// Seal ends the object being gathered; the next record begins another one. It
+// is durable with the first fact that needs it, at the latest when the object's
+// last call is intended. Without an open object it does nothing.
+func (s *Stream) Seal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal()
+}
+
+func (s *Stream) seal() {
+	if s.object < 0 {
+		return
+	}
+	s.closeFrame()
+	s.items = append(s.items, item{})
+	s.object = -1
+}
+
+// Discard gives up what is not yet kept, as the policy drop_newest says: its
+// offsets become a hole that the next object counts as its gap.
+func (s *Stream) Discard() (bytes int64) {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeFrame()
+	for _, it := range s.items {
+		if it.frame != nil {
+			s.skip += it.frame.skip
+			s.drop(it.frame)
+		}
+	}
+	s.items, s.object = nil, -1
+	if s.digest.object >= 0 { // it has kept bytes: end it before the hole
+		s.items = append(s.items, item{})
+	}
+	bytes = s.appended - s.kept
+	s.skip += bytes
+	s.kept = s.appended
+	if bytes > 0 {
+		s.store.Note(Fact{Kind: Gap, Stream: s.id.stream, Start: s.appended - bytes, End: s.appended, Lost: bytes})
+	}
+	return bytes
+}
+
+// drop lets go of a frame's memory.
+func (s *Stream) drop(f *frame) {
+	s.pending -= int64(f.length)
+	s.store.memory.give(int64(f.length), f.buf)
+	f.buf = nil
+}
+
+// SetLayout says how objects that begin from now on are cut, and for whom.
+func (s *Stream) SetLayout(l Layout) {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	changed := s.layout != l
+	s.layout = l
+	s.mu.Unlock()
+	if changed {
+		s.store.Note(Fact{Kind: Shaped, Stream: s.id.stream, Size: l.PartSize, Name: l.Destination, Hash: l.Hash})
+	}
+}
+
+// Progress is where a stream stands.
+type Progress struct {
+	Appended int64 // offset behind the last record
+	Kept     int64 // offset below which everything survives a power cut
+	Object   int64 // start of the object being gathered; -1: none
+	Opened   time.Time
+	PosID    uint64 // where the source stood behind the last record
+	PosOff   int64
+}
+
+// Progress returns where the stream stands.
+func (s *Stream) Progress() Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Progress{s.appended, s.kept, s.object, s.opened, s.posID, s.posOff}
+}
+
+// ID returns the stream's number in State.
+func (s *Stream) ID() uint32 { return s.id.stream }
+
+func bootClock() int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return ts.Nano()
+}
