@@ -217,7 +217,7 @@ func (r *recovery) hole(end int64) {
 // reopen syncs the newest slot and opens it behind its last frame: what only
 // the page cache of the last run held must be on flash before it is called kept.
 func (r *recovery) reopen(s *Stream) error {
-	if !r.reuse {
+	if !r.reuse || r.store.journal == nil {
 		return nil
 	}
 	i := len(r.slots) - 1

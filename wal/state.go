@@ -281,3 +281,6 @@ func flag(on bool, f uint8) uint8 {
 
 // EpochText is how an epoch is written in keys, metadata and output: 16 hex digits.
 func EpochText(e uint64) string { return fmt.Sprintf("%016x", e) }
+
+// Slots returns how many slots hold bytes of the stream.
+func (st *StreamState) Slots() int { return len(st.slots) }

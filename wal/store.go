@@ -138,6 +138,34 @@ func (s *Store) open(o Options) (err error) {
 	return err
 }
 
+// Read opens a state folder only to look at it: it takes no lock, writes
+// nothing, and works on a read-only medium, on damage, and beside a running
+// process (whose newest bytes it may miss). Only View, Section, Kept, Usage,
+// Notes and Close may be used.
+func Read(dir string) (*Store, error) {
+	s := &Store{dir: dir, memory: newMemory(0), wake: func() {}, streams: map[uint32]*Stream{}}
+	report, err := readJournal(filepath.Join(dir, "journal"), s.replay)
+	if err != nil {
+		return nil, err
+	}
+	s.notes = append(s.notes, report.Notes...)
+	s.slots = &slots{dir: filepath.Join(dir, "spool"), made: map[uint32]bool{}, bad: map[uint32]bool{}}
+	for _, st := range s.state.Streams {
+		if s.streams[st.ID], err = s.recover(st); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Kept returns the offset below which everything of a stream survives a power cut.
+func (s *Store) Kept(stream uint32) int64 {
+	if st := s.streams[stream]; st != nil {
+		return st.Progress().Kept
+	}
+	return 0
+}
+
 func (s *Store) replay(rec []byte) error {
 	f, err := decodeFact(rec)
 	if err != nil {
@@ -273,6 +301,10 @@ func (s *Store) Commit(facts ...Fact) error {
 func (s *Store) Note(facts ...Fact) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.journal == nil { // only read
+		s.apply(facts)
+		return
+	}
 	for i := range facts {
 		rec := facts[i].AppendTo(nil)
 		s.pending = append(s.pending, rec)
@@ -295,7 +327,7 @@ func (s *Store) apply(facts []Fact) {
 	idle := s.state.idle
 	s.state.idle = nil
 	s.mu.Unlock()
-	if s.slots != nil && len(idle) > 0 {
+	if s.slots != nil {
 		s.slots.drop(idle...)
 	}
 }

@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// Report is what a state folder holds, found without changing anything in it.
+type Report struct {
+	StateDir string         `json:"state_dir"`
+	Epoch    string         `json:"epoch"`
+	Run      uint32         `json:"run"`
+	Clean    bool           `json:"clean_stop"` // the last run ended in order
+	Receipts int            `json:"receipts"`
+	Streams  []StreamReport `json:"streams"`
+	Objects  []ObjectReport `json:"objects"` // live ones, in stream order
+	Notes    []string       `json:"notes,omitempty"`
+}
+
+// StreamReport is one stream of a state folder. Offsets are bytes.
+type StreamReport struct {
+	Name     string `json:"name"`
+	Epoch    string `json:"epoch"`
+	Kept     int64  `json:"kept"`
+	Archived int64  `json:"archived"`
+	Gaps     int64  `json:"gaps"`
+	GapBytes int64  `json:"gap_bytes"`
+	Slots    int    `json:"slots"`
+	Objects  int    `json:"objects"`
+}
+
+// ObjectReport is one object that is not archived yet.
+type ObjectReport struct {
+	Stream      string    `json:"stream"`
+	Epoch       string    `json:"epoch"`
+	Start       int64     `json:"start"`
+	End         int64     `json:"end"` // so far, while it is open
+	Open        bool      `json:"open,omitempty"`
+	Destination string    `json:"destination"`
+	Key         string    `json:"key,omitempty"` // once it is fixed
+	UploadID    string    `json:"upload_id,omitempty"`
+	Parts       int       `json:"parts"`
+	Stored      int       `json:"parts_stored"`
+	Next        string    `json:"next"` // what will be done with it
+	FirstTime   time.Time `json:"first_time"`
+	Gap         int64     `json:"gap,omitempty"`
+}
+
+// Inspect says what a state folder holds: one that is stopped, full, damaged
+// or on a read-only medium. It never writes to it.
+func Inspect(stateDir string) (Report, error) {
+	s, err := wal.Read(stateDir)
+	if err != nil {
+		return Report{}, fmt.Errorf("inspect %s: %w", stateDir, err)
+	}
+	defer s.Close()
+	r := Report{StateDir: stateDir, Notes: s.Notes()}
+	s.View(func(state *wal.State) {
+		r.Epoch, r.Run, r.Clean = wal.EpochText(state.Epoch), state.Run, state.Stopped
+		for _, st := range state.Streams {
+			kept := s.Kept(st.ID)
+			r.Streams = append(r.Streams, StreamReport{Name: st.Name, Epoch: wal.EpochText(st.Epoch), Kept: kept, Archived: min(st.Archived(), kept),
+				Gaps: st.Gaps, GapBytes: st.GapBytes, Slots: st.Slots(), Objects: len(st.Objects)})
+			for i := range st.Objects {
+				r.Objects = append(r.Objects, objectReport(state, st, &st.Objects[i], kept))
+			}
+		}
+	})
+	err = ReadReceipts(stateDir, func(Receipt) error { r.Receipts++; return nil })
+	return r, err
+}
+
+func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int64) ObjectReport {
+	r := ObjectReport{Stream: st.Name, Epoch: wal.EpochText(st.Epoch), Start: o.Start, End: o.End, Open: !o.Sealed(),
+		Destination: state.Layout(o).Destination, Parts: o.NumParts(), FirstTime: time.Unix(0, o.Time).UTC(), Gap: o.Gap}
+	if r.Open {
+		r.End = kept
+	}
+	if up := o.Up; up != nil {
+		r.Key, r.UploadID = up.Key, up.ID
+		for _, p := range up.Parts {
+			if p.Stored {
+				r.Stored++
+			}
+		}
+	}
+	none := func(int) bool { return false }
+	// What a destination takes whole is not known here; a lone part may go out so.
+	switch s := next(state, o, unlimited, none); s.action {
+	case actSend:
+		r.Next = fmt.Sprintf("send part %d", s.part)
+	case actWait:
+		r.Next = "wait for more bytes"
+	case actPut:
+		r.Next = "send it"
+	default:
+		r.Next = s.action.String()
+	}
+	return r
+}
+
+// WriteText writes the report for a person: one screen, the objects that need
+// the most attention first.
+func (r Report) WriteText(w io.Writer) error {
+	how := "was cut off"
+	if r.Clean {
+		how = "ended in order"
+	}
+	fmt.Fprintf(w, "%s: epoch %s, run %d %s, %d receipts\n\n", r.StateDir, r.Epoch, r.Run, how, r.Receipts)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "STREAM\tKEPT\tARCHIVED\tWAITING\tGAPS\tSLOTS\tOBJECTS")
+	for _, s := range r.Streams {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d (%d bytes)\t%d\t%d\n", s.Name, s.Kept, s.Archived, s.Kept-s.Archived, s.Gaps, s.GapBytes, s.Slots, s.Objects)
+	}
+	if len(r.Objects) > 0 {
+		const most = 20
+		objects := append([]ObjectReport(nil), r.Objects...)
+		sort.SliceStable(objects, func(i, j int) bool { return objects[i].UploadID > objects[j].UploadID && objects[j].UploadID == "" })
+		fmt.Fprintln(t, "\t\nOBJECT\tBYTES\tPARTS\tDESTINATION\tNEXT")
+		for _, o := range objects[:min(most, len(objects))] {
+			fmt.Fprintf(t, "%s@%d\t%d\t%d of %d stored\t%s\t%s\n", o.Stream, o.Start, o.End-o.Start, o.Stored, o.Parts, o.Destination, o.Next)
+		}
+		if more := len(objects) - most; more > 0 {
+			fmt.Fprintf(t, "and %d more\n", more)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	return nil
+}
