@@ -265,7 +265,7 @@ func TestLedgerMendsItselfAfterAnError(t *testing.T) {
 	path := filepath.Join(dir, ledgerName)
 	l, _ := openTestLedger(t, dir, 0)
 	ledgerAppend(t, l, `{"a":1}`)
-	if _, err := l.file.WriteAt([]byte(`{"half`), l.end); err != nil {
+	if _, err := l.file.WriteAt([]byte(`{"half":"`+strings.Repeat("x", 100)), l.end); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.file.Close(); err != nil {
