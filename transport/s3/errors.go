@@ -1,0 +1,229 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// kinds is what S3's error codes mean. Codes go before the status: the same
+// one comes with different statuses from different servers.
+var kinds = map[transport.Kind][]string{
+	transport.Denied: {
+		"AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken",
+		"ExpiredTokenException", "Forbidden", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "KMS.DisabledException",
+		"NoSuchBucket", "NotSignedUp", "PermanentRedirect", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+		"TemporaryRedirect", "TokenRefreshRequired", "UnauthorizedAccess", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded",
+	},
+	transport.Throttled: {
+		"BandwidthLimitExceeded", "RequestLimitExceeded", "RequestThrottled", "SlowDown", "SlowDownRead", "SlowDownWrite",
+		"Throttling", "ThrottlingException", "TooManyRequests", "TooManyRequestsException",
+	},
+	transport.Gone:      {"NoSuchUpload"},
+	transport.Missing:   {"InvalidPart", "InvalidPartOrder"},
+	transport.Corrupt:   {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"},
+	transport.Conflict:  {"PreconditionFailed", "ConditionalRequestConflict"},
+	transport.Temporary: {"IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable"},
+	transport.Invalid: {
+		"EntityTooLarge", "EntityTooSmall", "InvalidArgument", "InvalidRequest", "KeyTooLongError", "MalformedXML",
+		"MetadataTooLarge", "MethodNotAllowed", "NotImplemented",
+	},
+}
+
+// byCode is kinds the other way round.
+var byCode = func() map[string]transport.Kind {
+	m := make(map[string]transport.Kind)
+	for kind, codes := range kinds {
+		for _, code := range codes {
+			m[code] = kind
+		}
+	}
+	return m
+}()
+
+// hints say what an operator can do about a code.
+var hints = map[string]string{
+	"AccessDenied":                 "check the credentials' permissions",
+	"AuthorizationHeaderMalformed": "check region",
+	"ExpiredToken":                 "renew the credentials",
+	"ExpiredTokenException":        "renew the credentials",
+	"InvalidAccessKeyId":           "check the access key ID",
+	"NoSuchBucket":                 "check bucket, or make it",
+	"PermanentRedirect":            "check region and endpoint",
+	"RequestTimeTooSkewed":         "check this device's clock",
+	"SignatureDoesNotMatch":        "check the secret access key",
+}
+
+// A refusal is what a server answered, in few words. It wraps the SDK's error.
+type refusal struct {
+	status int
+	code   string // empty if the reply held none
+	text   string
+	err    error
+}
+
+func (r *refusal) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "status %d", r.status)
+	if r.code != "" {
+		b.WriteString(" " + r.code)
+	}
+	if r.text != "" {
+		b.WriteString(": " + r.text)
+	}
+	if hint := hints[r.code]; hint != "" {
+		b.WriteString("; " + hint)
+	}
+	return b.String()
+}
+
+func (r *refusal) Unwrap() error { return r.err }
+
+// fail makes the SDK's error an Error.
+func fail(op, key string, err error) *transport.Error {
+	e := &transport.Error{Op: op, Key: key, Err: err}
+	var (
+		api      smithy.APIError
+		reply    *smithyhttp.ResponseError
+		params   smithy.InvalidParamsError
+		encoding *smithy.SerializationError
+	)
+	isAPI := errors.As(err, &api)
+	switch {
+	case errors.As(err, &reply) && reply.HTTPResponse() != nil && reply.HTTPStatusCode() != 0:
+		classify(e, reply, api, isAPI)
+	case errors.As(err, &params), errors.As(err, &encoding):
+		e.Kind = transport.Invalid
+	default:
+		unreached(e, err)
+	}
+	return e
+}
+
+// classify says what a reply means.
+func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.APIError, isAPI bool) {
+	r := &refusal{status: reply.HTTPStatusCode(), err: e.Err}
+	e.Err = r
+	if isAPI {
+		r.code, r.text = plain(api.ErrorCode(), 64), plain(api.ErrorMessage(), 300)
+	} else {
+		r.text = "its body makes no sense"
+	}
+	kind, known := byCode[r.code]
+	switch {
+	case known:
+		e.Kind = kind
+	case r.status/100 == 2:
+		e.Kind = transport.Temporary
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status/100 == 3:
+		e.Kind = transport.Denied
+	case r.status == http.StatusNotFound && e.Op != "create" && e.Op != "put":
+		e.Kind = transport.Gone
+	case r.status == http.StatusConflict || r.status == http.StatusPreconditionFailed:
+		e.Kind = transport.Conflict
+	case r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable:
+		e.Kind = transport.Throttled
+	case r.status == http.StatusNotImplemented || r.status == http.StatusRequestEntityTooLarge:
+		e.Kind = transport.Invalid
+	case r.status == http.StatusRequestTimeout || r.status/100 == 5 || !isAPI:
+		// Without a code it may be any box on the way that answered.
+		e.Kind = transport.Temporary
+	default:
+		e.Kind = transport.Invalid
+	}
+	if r.status == http.StatusServiceUnavailable && e.Kind == transport.Temporary {
+		e.Kind = transport.Throttled
+	}
+	e.RetryAfter = retryAfter(reply.HTTPResponse().Header)
+	e.Unknown = r.status/100 == 2 || r.status/100 == 5
+}
+
+// maxRetryAfter bounds what a server can ask for.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header in its two forms, seconds and a date. A date is
+// measured against the reply's own, since this device's clock may be wrong.
+func retryAfter(h http.Header) time.Duration {
+	value := h.Get("Retry-After")
+	if s, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(s)*time.Second, maxRetryAfter)
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return min(max(until.Sub(now), 0), maxRetryAfter)
+}
+
+// unreached says what the lack of a reply means.
+func unreached(e *transport.Error, err error) {
+	e.Kind, e.Unknown = transport.Offline, true
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		e.Err = u.Err // leaves out what the SDK and net/http say around it
+	}
+	var (
+		dial      *net.OpError
+		dns       *net.DNSError
+		unknownCA x509.UnknownAuthorityError
+		badCert   x509.CertificateInvalidError
+		badHost   x509.HostnameError
+		badVerify *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e.Err = err
+	case errors.As(err, &unknownCA), errors.As(err, &badCert), errors.As(err, &badHost), errors.As(err, &badVerify):
+		e.Kind, e.Unknown = transport.Denied, false
+		e.Err = fmt.Errorf("%w; check ca_file, endpoint and this device's clock", e.Err)
+	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns):
+		e.Unknown = false // nothing was sent
+	}
+}
+
+// plain makes text from outside fit for a log line.
+func plain(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > limit {
+		s = s[:limit] + "..."
+	}
+	return s
+}
+
+// codeOf is the error code that a server answered, empty if none.
+func codeOf(err error) string {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return r.code
+	}
+	return ""
+}
+
+// statusOf is the HTTP status that a server answered, 0 if none.
+func statusOf(err error) int {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return r.status
+	}
+	return 0
+}

@@ -1,0 +1,160 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// maxPages bounds what a server can make a listing read.
+const maxPages = 1000
+
+var errEndless = errors.New("the server's list does not end")
+
+// Parts lists the upload's parts, page by page.
+func (d *Destination) Parts(ctx context.Context, u transport.Upload) ([]transport.PartReceipt, error) {
+	return d.parts(ctx, "list parts", u)
+}
+
+func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) ([]transport.PartReceipt, error) {
+	if err := d.check(op, u.Object); err != nil {
+		return nil, err
+	}
+	if u.ID == "" {
+		return nil, invalid(op, u.Object.Key, errors.New("upload ID is empty"))
+	}
+	var parts []transport.PartReceipt
+	in := &s3.ListPartsInput{Bucket: &d.bucket, Key: d.key(u.Object.Key), UploadId: &u.ID}
+	for range maxPages {
+		out, err := d.client.ListParts(ctx, in)
+		if err != nil {
+			return nil, fail(op, u.Object.Key, err)
+		}
+		if aws.ToString(out.UploadId) != u.ID {
+			return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: errors.New("status 200 with a list of something else")}
+		}
+		for _, p := range out.Parts {
+			r := transport.PartReceipt{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag)}
+			r.CRC32C, r.HasCRC = transport.DecodeCRC32C(aws.ToString(p.ChecksumCRC32C))
+			if r.Number < 1 || r.Number > maxParts || r.Size < 0 || len(parts) == maxParts {
+				return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: fmt.Errorf("part %d of %d bytes in the server's list", r.Number, r.Size)}
+			}
+			parts = append(parts, r)
+		}
+		next := aws.ToString(out.NextPartNumberMarker)
+		if !aws.ToBool(out.IsTruncated) {
+			slices.SortFunc(parts, func(a, b transport.PartReceipt) int { return cmp.Compare(a.Number, b.Number) })
+			return parts, nil
+		}
+		if next == "" || next == aws.ToString(in.PartNumberMarker) {
+			break
+		}
+		in.PartNumberMarker = &next
+	}
+	return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: errEndless}
+}
+
+// Find lists the uploads under exactly this key and asks for the object.
+func (d *Destination) Find(ctx context.Context, key string) ([]transport.Upload, *transport.Stored, error) {
+	const op = "find"
+	if err := d.check(op, transport.Object{Key: key}); err != nil {
+		return nil, nil, err
+	}
+	stored, headErr := d.head(ctx, op, key)
+	uploads, listErr := d.uploads(ctx, op, key)
+	if listErr != nil {
+		return uploads, stored, listErr
+	}
+	return uploads, stored, headErr
+}
+
+// head asks for the object; nil if there is none.
+func (d *Destination) head(ctx context.Context, op, key string) (*transport.Stored, error) {
+	out, err := d.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket:       &d.bucket,
+		Key:          d.key(key),
+		ChecksumMode: types.ChecksumModeEnabled,
+	})
+	if err != nil {
+		e := fail(op, key, err)
+		e.Unknown = false // a question has no effect
+		if e.Kind == transport.Gone {
+			return nil, nil
+		}
+		return nil, e
+	}
+	if aws.ToString(out.ETag) == "" || out.ContentLength == nil {
+		return nil, &transport.Error{Op: op, Key: key, Err: errNoETag}
+	}
+	return &transport.Stored{
+		Size:     *out.ContentLength,
+		ETag:     *out.ETag,
+		Checksum: checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME),
+		Metadata: decodeMetadata(out.Metadata),
+	}, nil
+}
+
+// checksum is the full-object checksum as receipts hold it, empty if the
+// server gave none. One that is composed of parts' checksums ends in "-N" and
+// says nothing without the parts.
+func checksum(kind types.ChecksumType, crc32c, crc64 *string) string {
+	if _, ok := transport.DecodeCRC32C(aws.ToString(crc32c)); ok && kind != types.ChecksumTypeComposite {
+		return transport.ChecksumPrefix + *crc32c
+	}
+	if crc64 != nil {
+		return "crc64nvme:" + plain(*crc64, 64)
+	}
+	return ""
+}
+
+// uploads lists unfinished uploads under exactly key, oldest first.
+func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.Upload, error) {
+	type aged struct {
+		id    string
+		begun time.Time
+	}
+	var found []aged
+	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, Prefix: d.key(key)}
+	for range maxPages {
+		out, err := d.client.ListMultipartUploads(ctx, in)
+		if err != nil {
+			e := fail(op, key, err)
+			e.Unknown = false
+			return nil, e
+		}
+		if out.Bucket == nil && out.IsTruncated == nil && len(out.Uploads) == 0 {
+			return nil, &transport.Error{Op: op, Key: key, Err: errors.New("status 200 with a list of something else")}
+		}
+		for _, u := range out.Uploads {
+			if aws.ToString(u.Key) == *in.Prefix && aws.ToString(u.UploadId) != "" {
+				found = append(found, aged{*u.UploadId, aws.ToTime(u.Initiated)})
+			}
+		}
+		nextKey, nextID := aws.ToString(out.NextKeyMarker), aws.ToString(out.NextUploadIdMarker)
+		if !aws.ToBool(out.IsTruncated) {
+			slices.SortFunc(found, func(a, b aged) int {
+				return cmp.Or(a.begun.Compare(b.begun), strings.Compare(a.id, b.id))
+			})
+			uploads := make([]transport.Upload, len(found))
+			for i, f := range found {
+				uploads[i] = transport.Upload{ID: f.id, Object: transport.Object{Key: key, Size: -1}}
+			}
+			return uploads, nil
+		}
+		if nextKey == "" || nextKey == aws.ToString(in.KeyMarker) && nextID == aws.ToString(in.UploadIdMarker) {
+			break
+		}
+		in.KeyMarker, in.UploadIdMarker = &nextKey, &nextID
+	}
+	return nil, &transport.Error{Op: op, Key: key, Err: errEndless}
+}
