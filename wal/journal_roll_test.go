@@ -143,3 +143,24 @@ func TestJournalGoesOnBesideANewerGeneration(t *testing.T) {
 	}
 	journalGoesOn(t, "beside a newer one", dir, j, b)
 }
+
+// From the rename of a roll on, either generation may be the one that start-up
+// finds: if it fails there, nothing more may go to the present one.
+func TestJournalGivesUpBothGenerationsWhenACommitFails(t *testing.T) {
+	dir := t.TempDir()
+	j, b, _ := openJournalBook(t, dir, journalOptions{RollBytes: 1, Reserve: -1})
+	b.tell(t, j, "a=1")
+	journalWriteFile(t, filepath.Join(dir, "00000002", "in the way"), nil)
+	if err := j.Append([]byte("b=2")); err == nil {
+		t.Fatal("Append succeeded although the roll was not committed")
+	}
+	if got := j.log; got != nil {
+		t.Error("the log of the present generation is still in use")
+	}
+	b.tell(t, j, "c=3")
+	if got, want := journalNames(t, dir), []string{"00000003"}; !slices.Equal(got, want) {
+		t.Errorf("folder holds %q, want %q", got, want)
+	}
+	_, again, _ := openJournalBook(t, dir, journalSmall)
+	wantJournalBook(t, "after a failed commit", again, map[string]string{"a": "1", "c": "3"})
+}
