@@ -58,10 +58,10 @@ func (c *Client) Status(ctx context.Context) (engine.Status, error) {
 	var s engine.Status
 	body, err := c.call(ctx, http.MethodGet, "/status")
 	if err != nil {
-		return s, fmt.Errorf("status: %w", err)
+		return s, err
 	}
 	if err := json.Unmarshal(body, &s); err != nil {
-		return s, fmt.Errorf("status: the daemon's answer makes no sense: %w; is it of another version?", err)
+		return s, fmt.Errorf("the daemon's answer makes no sense: %w; is it of another version?", err)
 	}
 	return s, nil
 }
@@ -70,10 +70,7 @@ func (c *Client) Status(ctx context.Context) (engine.Status, error) {
 // that is durable, not when it is archived.
 func (c *Client) Flush(ctx context.Context, stream string) error {
 	_, err := c.call(ctx, http.MethodPost, "/flush?"+url.Values{"stream": {stream}}.Encode())
-	if err != nil {
-		return fmt.Errorf("flush: %w", err)
-	}
-	return nil
+	return err
 }
 
 func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {

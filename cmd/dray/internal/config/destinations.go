@@ -1,0 +1,92 @@
+package config
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/seed-7270d448/dray/engine"
+	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
+	"github.com/seed-7270d448/dray/transport/local"
+	"github.com/seed-7270d448/dray/transport/s3"
+)
+
+// destinations is the table of archives: how each type reads its keys. A new
+// archive is one more line here and a folder under transport.
+var destinations = map[string]func(m *mapping, env func(string) string) (engine.Destination, error){
+	"local": localDestination,
+	"s3":    s3Destination,
+}
+
+// destination reads one destination. One with a problem has a name but no To.
+func destination(m *mapping, env func(string) string) engine.Destination {
+	types := slices.Sorted(maps.Keys(destinations))
+	name := m.need("name", "name the destination; streams refer to it")
+	m.need("type", "choose one of "+strings.Join(types, ", "))
+	open, ok := destinations[m.word("type", types...)]
+	if !ok {
+		m.r.bad[m.path] = true
+		return engine.Destination{Name: name}
+	}
+	before := len(m.r.problems)
+	d, err := open(m, env)
+	m.done()
+	if err != nil && len(m.r.problems) == before {
+		m.r.report(m.path, m.at, "", "%v", err)
+	}
+	if len(m.r.problems) > before {
+		m.r.bad[m.path] = true
+		return engine.Destination{Name: name}
+	}
+	d.Name = name
+	return d
+}
+
+func localDestination(m *mapping, _ func(string) string) (engine.Destination, error) {
+	path := m.need("path", "name the folder, such as /mnt/usb/archive")
+	if path == "" {
+		return engine.Destination{}, nil
+	}
+	to, err := local.New(local.Config{Path: path, Mount: m.yes("mount"), PartSize: m.size("part_size")})
+	if err != nil {
+		return engine.Destination{}, err
+	}
+	return engine.Destination{To: to}, nil
+}
+
+func s3Destination(m *mapping, env func(string) string) (engine.Destination, error) {
+	before := len(m.r.problems)
+	c := s3.Config{
+		Bucket:    m.need("bucket", "name the bucket"),
+		Region:    m.text("region"),
+		Endpoint:  m.text("endpoint"),
+		PathStyle: m.yes("path_style"),
+		Prefix:    m.text("prefix"),
+		PartSize:  m.size("part_size"),
+	}
+	if u, err := url.Parse(c.Endpoint); c.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https") {
+		// Not repeated: it may hold a password.
+		m.problem("endpoint", "write scheme and host only, such as https://minio.example.org:9000", "is not an address of a service")
+	}
+	caFile := m.file("ca_file", env, openToAll)
+	keys := credentialsOf(m, env)
+	if len(m.r.problems) > before {
+		return engine.Destination{}, nil
+	}
+	wire, err := link.New(link.Config{CAFile: caFile})
+	if err != nil {
+		return engine.Destination{}, err
+	}
+	c.AccessKeyID, c.SecretAccessKey, c.SessionToken = keys.id, keys.secret.reveal(), keys.token.reveal()
+	c.HTTP = wire
+	var to transport.Destination
+	if to, err = s3.New(c); err != nil {
+		return engine.Destination{}, err
+	}
+	return engine.Destination{
+		To:   to,
+		Link: func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
+	}, nil
+}

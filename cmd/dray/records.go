@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/seed-7270d448/dray/cmd/dray/internal/text"
+	"github.com/seed-7270d448/dray/engine"
+)
+
+// The commands of this file read a state folder and never write to it. The
+// daemon may run or not; the folder may be full or damaged.
+
+var receiptsCommand = command{
+	name: "receipts", short: "list what is archived, with the destination's word for it",
+	setup: func(fs *flag.FlagSet) action {
+		state := stateFlags(fs)
+		asJSON := fs.Bool("json", false, "print JSON, one receipt a line")
+		stream := fs.String("stream", "", "only those of stream `NAME`")
+		return func(ctx context.Context, out console, args []string) error {
+			if err := noArgs(args); err != nil {
+				return err
+			}
+			dir, err := state()
+			if err != nil {
+				return err
+			}
+			w := bufio.NewWriter(out.Out)
+			encoder := json.NewEncoder(w)
+			err = engine.ReadReceipts(dir, func(r engine.Receipt) error {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if *stream != "" && r.Stream != *stream {
+					return nil
+				}
+				if *asJSON {
+					return encoder.Encode(r)
+				}
+				return writeReceipt(w, r)
+			})
+			return errors.Join(err, w.Flush())
+		}
+	},
+}
+
+// writeReceipt writes one line; lines come as they are read, so columns have
+// fixed widths.
+func writeReceipt(w io.Writer, r engine.Receipt) error {
+	_, err := fmt.Fprintf(w, "%s  %-12s %12d to %12d  %10s  %s\n", r.CompletedAt.UTC().Format("2006-01-02 15:04:05"),
+		r.Stream, r.Start, r.End, text.Bytes(r.Size), text.Plain(r.Key))
+	return err
+}
+
+var inspectCommand = command{
+	name: "inspect", short: "show what a state folder holds, running or not",
+	setup: func(fs *flag.FlagSet) action {
+		state := stateFlags(fs)
+		asJSON := fs.Bool("json", false, "print JSON")
+		return func(_ context.Context, out console, args []string) error {
+			if err := noArgs(args); err != nil {
+				return err
+			}
+			dir, err := state()
+			if err != nil {
+				return err
+			}
+			report, err := engine.Inspect(dir)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return json.NewEncoder(out.Out).Encode(report)
+			}
+			return report.WriteText(out.Out)
+		}
+	},
+}
+
+var exportCommand = command{
+	name: "export", short: "copy the bytes that a state folder still holds",
+	long: `Bytes go to standard output or to a new file, what was copied and what was
+missing to standard error. --from and --to are offsets in the stream.`,
+	setup: func(fs *flag.FlagSet) action {
+		state := stateFlags(fs)
+		stream := fs.String("stream", "", "the `NAME` of the stream; needed if there are several")
+		from := fs.Int64("from", 0, "begin at `OFFSET`")
+		to := fs.Int64("to", 0, "end before `OFFSET`; 0 for all that is kept")
+		epoch := fs.String("epoch", "", "of several streams with one name, that of `EPOCH` (default: the newest)")
+		file := fs.String("o", "", "write to the new `FILE`")
+		return func(_ context.Context, out console, args []string) error {
+			if err := noArgs(args); err != nil {
+				return err
+			}
+			if *from < 0 || *to < 0 || *to > 0 && *to < *from {
+				return usagef("--from %d --to %d is no range", *from, *to)
+			}
+			dir, err := state()
+			if err != nil {
+				return err
+			}
+			selection := engine.ExportSelection{Stream: *stream, Epoch: *epoch, From: *from, To: *to}
+			if *file != "" {
+				return exportTo(*file, dir, selection, out.Err)
+			}
+			if text.IsTerminal(out.Out) {
+				return usagef("bytes do not go to a terminal; use -o FILE or a pipe")
+			}
+			return export(out.Out, dir, selection, out.Err)
+		}
+	},
+}
+
+// exportTo writes to a file that does not exist yet: no export overwrites another.
+func exportTo(path, dir string, selection engine.ExportSelection, report io.Writer) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = export(f, dir, selection, report)
+	return errors.Join(err, f.Close())
+}
+
+func export(w io.Writer, dir string, selection engine.ExportSelection, report io.Writer) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	result, err := engine.Export(dir, selection, b)
+	if err = errors.Join(err, b.Flush()); err != nil {
+		return err
+	}
+	return json.NewEncoder(report).Encode(result)
+}
