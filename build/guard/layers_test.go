@@ -23,7 +23,7 @@ func mayImport(from, to string) bool {
 	case "wal":
 		return strings.HasPrefix(to, "wal/")
 	case "hal":
-		return from != "hal" && to == "hal"
+		return from != "hal" && (to == "hal" || strings.HasPrefix(to, "hal/internal/"))
 	case "transport":
 		return from != "transport" && (to == "transport" || to == "transport/link") || isTestHelp(from) && strings.HasPrefix(to, "transport/")
 	case "engine":

@@ -51,7 +51,9 @@ func kill9(ctx context.Context, args []string) (*report, error) {
 	out.figure("experiment", "%d kills, seed %d, %s, %d KiB/s of lines, sync %v", *n, *seed, *dest, *rate>>10, *interval)
 	cuts, err := r.killed(ctx, *n, rand.New(rand.NewPCG(*seed, 0)), out)
 	if err == nil {
-		err = r.judge(ctx, cuts, *interval+*running, out)
+		// A sync begins after an interval or after syncKiB, whichever is first.
+		full := time.Duration(float64(syncKiB<<10) / float64(*rate) * float64(time.Second))
+		err = r.judge(ctx, cuts, min(*interval, full)+*running, out)
 	}
 	return out, errors.Join(err, r.Close())
 }

@@ -49,7 +49,10 @@ type rigConfig struct {
 	env       []string
 }
 
-const streamName = "line"
+const (
+	streamName = "line"
+	syncKiB    = 256 // sync.bytes of the stream
+)
 
 // newRig builds the daemon and starts all but it. Close must follow.
 func newRig(ctx context.Context, c rigConfig) (r *rig, err error) {
@@ -97,14 +100,14 @@ streams:
   - name: %s
     source: {type: serial, port: %s, baud: 921600}
     framing: lines
-    sync: {interval: %v, bytes: 256KiB}
+    sync: {interval: %v, bytes: %dKiB}
     object: {max_bytes: %dMiB, part_size: 5MiB, max_age: 1h}
     key: "{stream}/{stream}-{epoch}-{start}.log"
     destination: archive
 destinations:
   - name: archive
     %s
-`, r.stateDir(), streamName, r.feed.Port, c.interval, c.objectMiB, archive)
+`, r.stateDir(), streamName, r.feed.Port, c.interval, syncKiB, c.objectMiB, archive)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
