@@ -107,12 +107,15 @@ func writeJournalFile(path string, fill func(io.Writer) error) error {
 	return errors.Join(err, file.Close())
 }
 
-// removeJournalGeneration removes a generation that no longer counts. It is
-// renamed first, so that a half-removed folder is never taken for a damaged one.
+// removeJournalGeneration removes all that there is of a generation that no
+// longer counts. It is renamed first, so that a half-removed folder is never
+// taken for a damaged one.
 func removeJournalGeneration(dir string, number uint64) error {
 	name := filepath.Join(dir, journalFolderName(number))
-	if err := os.RemoveAll(name + ".old"); err != nil {
-		return err
+	for _, half := range []string{name + ".new", name + ".old"} {
+		if err := os.RemoveAll(half); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(name, name+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
