@@ -177,13 +177,17 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 		put(f)
 	}
 	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: flag(o.GapUnknown, FlagLostUnknown) | flag(o.Estimated, FlagEstimated)})
-	if o.Up == nil {
-		if o.Sealed() {
-			f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum})
-		}
-		return
+	if o.Up != nil {
+		o.Up.facts(o, f)
+	} else if o.Sealed() {
+		f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum})
 	}
-	up := o.Up
+	if o.Dropped {
+		f(Fact{Kind: Dropped, N: 1})
+	}
+}
+
+func (up *Upload) facts(o *Object, f func(Fact)) {
 	for i, p := range up.Parts {
 		f(Fact{Kind: Cut, N: i + 1, CRC: p.CRC, Sum: p.Sum})
 	}
@@ -203,8 +207,5 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 	}
 	if r := up.Done; r != nil {
 		f(Fact{Kind: Completed, ID: r.ETag, Sum: r.Checksum, Archive: r.ArchiveID, Location: r.Location, Doubt: r.InDoubt, Time: r.Time})
-	}
-	if o.Dropped {
-		f(Fact{Kind: Dropped, N: 1})
 	}
 }

@@ -47,7 +47,6 @@ type Store struct {
 	lock      *os.File
 	slots     *slots
 	memory    *memory
-	ledger    *ledger
 	hashes    Hashes
 	wake      func()
 	run       uint32
@@ -59,6 +58,9 @@ type Store struct {
 	journal *journal
 	pending [][]byte // facts noted, applied, not yet written
 	size    int      // bytes of pending
+
+	receipts sync.Mutex
+	ledger   *ledger
 
 	mu      sync.RWMutex // guards state; never held over I/O
 	state   State
@@ -280,19 +282,28 @@ func (s *Store) Stream(name string) (*Stream, error) {
 func (s *Store) Commit(facts ...Fact) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	recs := s.pending
+	recs := s.pending[:len(s.pending):len(s.pending)]
 	for i := range facts {
 		recs = append(recs, facts[i].AppendTo(nil))
 	}
 	if len(recs) == 0 {
 		return nil
 	}
-	if err := s.journal.Append(recs...); err != nil {
+	if err := s.append(recs); err != nil {
 		return err
 	}
-	s.pending, s.size = nil, 0
 	s.apply(facts)
 	return nil
+}
+
+// append writes records to the journal. A journal that fails begins a new
+// generation with the next call, whose snapshot has all facts noted so far.
+func (s *Store) append(recs [][]byte) error {
+	err := s.journal.Append(recs...)
+	if err == nil || s.journal.log == nil {
+		s.pending, s.size = nil, 0
+	}
+	return err
 }
 
 // Note folds in facts that need not be durable by themselves: start-up would
@@ -311,8 +322,8 @@ func (s *Store) Note(facts ...Fact) {
 		s.size += len(rec)
 	}
 	s.apply(facts)
-	if s.size > 64<<10 && s.journal.Append(s.pending...) == nil {
-		s.pending, s.size = nil, 0
+	if s.size > 64<<10 {
+		_ = s.append(s.pending) // they wait for the next Commit, which will say so
 	}
 }
 
@@ -342,7 +353,11 @@ func (s *Store) View(fn func(*State)) {
 
 // Receipt appends one line, a JSON object, to the receipts. Durable when it
 // returns nil.
-func (s *Store) Receipt(line []byte) error { return s.ledger.Append(line) }
+func (s *Store) Receipt(line []byte) error {
+	s.receipts.Lock()
+	defer s.receipts.Unlock()
+	return s.ledger.Append(line)
+}
 
 // Prepare makes a spare slot if there is none, so that the next roll need not.
 func (s *Store) Prepare() error {

@@ -1,0 +1,222 @@
+package wal
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// fold applies facts to a new state.
+func fold(facts []Fact) *State {
+	s := new(State)
+	for _, f := range facts {
+		s.apply(f)
+	}
+	s.idle = nil
+	return s
+}
+
+// life draws a legal life of a device, as facts.
+func life(t *rapid.T) []Fact {
+	facts := []Fact{{Kind: Identity, Epoch: 9, Name: "m"}, {Kind: Started, Run: 1, ID: "boot"},
+		{Kind: Made, Stream: 1, Name: "a", Epoch: 9}, {Kind: Shaped, Stream: 1, Size: 100, Name: "d"},
+		{Kind: Made, Stream: 2, Name: "b", Epoch: 9}, {Kind: Shaped, Stream: 2, Size: 70, Name: "e", Hash: "h"}}
+	at, slot := map[uint32]int64{}, uint32(0)
+	for range rapid.IntRange(0, 60).Draw(t, "steps") {
+		s := fold(facts)
+		st := s.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
+		id := st.ID
+		add := func(f Fact) { f.Stream = id; facts = append(facts, f) }
+		o := st.last()
+		var pick *Object
+		if n := len(st.Objects); n > 0 {
+			pick = &st.Objects[rapid.IntRange(0, n-1).Draw(t, "object")]
+		}
+		switch rapid.IntRange(0, 12).Draw(t, "what") {
+		case 0:
+			if o == nil || o.Sealed() {
+				lost := rapid.Int64Range(0, 3).Draw(t, "lost")
+				add(Fact{Kind: Opened, Start: at[id], Time: at[id] + 1, Run: 1, Lost: lost, Flags: rapid.Uint8Range(0, 3).Draw(t, "flags")})
+			}
+		case 1:
+			if o != nil && !o.Sealed() {
+				add(Fact{Kind: Cut, Start: o.Start, N: o.NumParts() + 1, CRC: 7, Sum: "s"})
+				at[id] = max(at[id], o.Start+int64(o.NumParts()+1)*s.Layout(o).PartSize)
+			}
+		case 2:
+			if o != nil && !o.Sealed() {
+				end := o.Start + int64(o.NumParts())*s.Layout(o).PartSize + rapid.Int64Range(1, 60).Draw(t, "tail")
+				add(Fact{Kind: Sealed, Start: o.Start, End: end, CRC: 8, Sum: "t"})
+				at[id] = end
+			}
+		case 3:
+			slot++
+			add(Fact{Kind: Roll, Slot: slot, Start: at[id]})
+		case 4:
+			if o == nil || o.Sealed() {
+				n := rapid.Int64Range(1, 50).Draw(t, "hole")
+				add(Fact{Kind: Gap, Start: at[id], End: at[id] + n, Lost: n})
+				at[id] += n
+			}
+		case 5:
+			if pick != nil {
+				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw"})
+				add(Fact{Kind: Begun, Start: pick.Start, ID: "u"})
+			}
+		case 6, 7:
+			if pick != nil && pick.NumParts() > 0 {
+				add(Fact{Kind: Stored, Start: pick.Start, N: rapid.IntRange(1, pick.NumParts()).Draw(t, "part"), ID: "etag"})
+			}
+		case 8:
+			if pick != nil && pick.NumParts() > 0 {
+				add(Fact{Kind: Missing, Start: pick.Start, N: 1})
+			}
+		case 9:
+			if pick != nil {
+				add(Fact{Kind: Reset, Start: pick.Start})
+			}
+		case 10:
+			if pick != nil && pick.Sealed() {
+				add(Fact{Kind: Completed, Start: pick.Start, ID: "e", Sum: "c", Archive: "a", Location: "l", Doubt: "?", Time: 5})
+			}
+		case 11:
+			if pick != nil && pick.Sealed() {
+				add(Fact{Kind: Dropped, Start: pick.Start, Doubt: "full"})
+			}
+		case 12:
+			if pick != nil && pick.Sealed() {
+				add(Fact{Kind: Freed, Start: pick.Start})
+			}
+		}
+	}
+	return facts
+}
+
+func snapshotOf(s *State) (facts []Fact) {
+	for f := range s.Facts() {
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// same compares two states by what they hold, not by how their slices grew.
+func same(a, b *State) error {
+	if x, y := fmt.Sprintf("%+v", snapshotOf(a)), fmt.Sprintf("%+v", snapshotOf(b)); x != y {
+		return fmt.Errorf("states differ:\n%s\n%s", x, y)
+	}
+	for i := range a.Streams {
+		x, y := a.Streams[i], b.Streams[i]
+		for j := range x.Objects {
+			// Upload is behind a pointer, so it is compared by what it points to.
+			o, p := x.Objects[j], y.Objects[j]
+			if !reflect.DeepEqual(o.Up, p.Up) || a.Layout(&o) != b.Layout(&p) {
+				return fmt.Errorf("object %d: %+v %+v differ", j, o, p)
+			}
+			o.Up, p.Up, o.layout, p.layout = nil, nil, 0, 0
+			if o != p {
+				return fmt.Errorf("object %d: %+v %+v differ", j, o, p)
+			}
+		}
+		if a.known(x) != b.known(y) || x.Archived() != y.Archived() || fmt.Sprint(x.slots) != fmt.Sprint(y.slots) {
+			return fmt.Errorf("stream %d: known %d, %d; archived %d, %d; slots %v, %v", i, a.known(x), b.known(y), x.Archived(), y.Archived(), x.slots, y.slots)
+		}
+	}
+	return nil
+}
+
+func TestASnapshotRebuildsTheStateItWasTakenFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := fold(life(t))
+		if err := same(fold(snapshotOf(want)), want); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestEveryPrefixOfTheJournalIsALegalState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := life(t)
+		n := rapid.IntRange(0, len(facts)).Draw(t, "prefix")
+		s := fold(facts[:n])
+		for _, st := range s.Streams {
+			for i := range st.Objects {
+				o := &st.Objects[i]
+				if i < len(st.Objects)-1 && !o.Sealed() {
+					t.Fatalf("object %d is open and not the last", i)
+				}
+				if i > 0 && o.Start < st.Objects[i-1].End {
+					t.Fatalf("object %d begins at %d, before the end of its predecessor at %d", i, o.Start, st.Objects[i-1].End)
+				}
+			}
+		}
+	})
+}
+
+// A batch that a failed append may or may not have written is replayed behind a
+// snapshot that has it already.
+func TestSeeingFactsTwiceChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := life(t)
+		want := fold(facts)
+		again := facts[rapid.IntRange(0, len(facts)).Draw(t, "from"):]
+		got := fold(append(snapshotOf(want), again...))
+		if err := same(got, want); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAnyFactsInAnyOrderFoldWithoutPanic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := life(t)
+		for i := len(facts) - 1; i > 0; i-- {
+			if rapid.Bool().Draw(t, "drop") {
+				facts = append(facts[:i], facts[i+1:]...)
+			}
+		}
+		s := fold(facts)
+		if err := same(fold(snapshotOf(s)), s); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAFactReadsBackAsItWasWritten(t *testing.T) {
+	for _, want := range new(State).sample() {
+		got, err := decodeFact(want.AppendTo(nil))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+	}
+}
+
+// sample has every field of Fact set once.
+func (*State) sample() []Fact {
+	return []Fact{
+		{Kind: Opened, Flags: 3, Stream: 1 << 31, Run: 7, Start: 1 << 62, Time: -5, Lost: 9},
+		{Kind: Cut, N: 10_000, CRC: 1<<32 - 1, Sum: string([]byte{0, 255})},
+		{Kind: Intent, Op: OpComplete, Key: "k", Device: "d"},
+		{Kind: Totals, End: 1, Gaps: 2, GapBytes: 3, Size: 4, Mono: 6},
+		{Kind: Completed, ID: "e", Archive: "a", Location: "l", Doubt: "?", Name: "n", Hash: "h", Slot: 3, Epoch: 1<<64 - 1},
+	}
+}
+
+func FuzzDecodeFact(f *testing.F) {
+	for _, fact := range new(State).sample() {
+		f.Add(fact.AppendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fact, err := decodeFact(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeFact(fact.AppendTo(nil))
+		if err != nil || again != fact {
+			t.Errorf("%x: %+v does not read back: %+v, %v", b, fact, again, err)
+		}
+		s := fold([]Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Opened, Stream: 1}})
+		s.apply(fact)
+	})
+}
