@@ -84,7 +84,7 @@ func Open(o Options) (*Store, error) {
 	if o.Wake == nil {
 		o.Wake = func() {}
 	}
-	s := &Store{dir: o.Dir, memory: newMemory(o.MemoryBytes), hashes: o.Hashes, wake: o.Wake, streams: map[uint32]*Stream{}}
+	s := &Store{dir: o.Dir, stall: syncStall(), memory: newMemory(o.MemoryBytes), hashes: o.Hashes, wake: o.Wake, streams: map[uint32]*Stream{}}
 	if !o.SaneAfter.IsZero() {
 		s.saneAfter = o.SaneAfter.UnixNano()
 	}
