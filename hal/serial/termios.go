@@ -92,11 +92,40 @@ func (c Config) altering(t *unix.Termios) bool {
 	return t.Lflag&rawLflag != 0 || t.Iflag&rawIflag != 0 || t.Iflag&^flows[c.Flow].iflag&unix.IXON != 0
 }
 
-// TCGETS2 and TCSETS2 carry the speed as a number, the older calls do not.
+// standard are the rates that the older calls can name, by their CBAUD bits.
+var standard = map[uint32]uint32{
+	unix.B50: 50, unix.B75: 75, unix.B110: 110, unix.B134: 134, unix.B150: 150, unix.B200: 200,
+	unix.B300: 300, unix.B600: 600, unix.B1200: 1200, unix.B1800: 1800, unix.B2400: 2400,
+	unix.B4800: 4800, unix.B9600: 9600, unix.B19200: 19200, unix.B38400: 38400, unix.B57600: 57600,
+	unix.B115200: 115200, unix.B230400: 230400, unix.B460800: 460800, unix.B500000: 500000,
+	unix.B576000: 576000, unix.B921600: 921600, unix.B1000000: 1000000, unix.B1152000: 1152000,
+	unix.B1500000: 1500000, unix.B2000000: 2000000, unix.B2500000: 2500000, unix.B3000000: 3000000,
+	unix.B3500000: 3500000, unix.B4000000: 4000000,
+}
 
-func getTermios(fd int) (*unix.Termios, error) { return unix.IoctlGetTermios(fd, unix.TCGETS2) }
+// getTermios returns the line settings with the speed as a number. Where
+// TCGETS2 does not exist (user-mode emulators), the speed is worked out.
+func getTermios(fd int) (*unix.Termios, error) {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err != unix.ENOSYS {
+		return t, err
+	}
+	if t, err = unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
+		return nil, err
+	}
+	t.Ospeed = standard[t.Cflag&unix.CBAUD]
+	t.Ispeed = t.Ospeed
+	return t, nil
+}
 
-func setTermios(fd int, t *unix.Termios) error { return unix.IoctlSetTermios(fd, unix.TCSETS2, t) }
+// setTermios is the reverse of getTermios.
+func setTermios(fd int, t *unix.Termios) error {
+	err := unix.IoctlSetTermios(fd, unix.TCSETS2, t)
+	if err == unix.ENOSYS {
+		err = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+	}
+	return err
+}
 
 // counters is the kernel's struct serial_icounter_struct, <linux/serial.h>:
 // what the driver counted since the device appeared. They wrap.
