@@ -57,7 +57,7 @@ func (d *Destination) Complete(ctx context.Context, u transport.Upload, parts []
 		}
 		return d.settle(ctx, o, e)
 	}
-	return d.confirm(ctx, op, o, aws.ToString(out.ETag), checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), aws.ToString(out.Location))
+	return d.confirm(ctx, op, o, out.ETag, checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), aws.ToString(out.Location))
 }
 
 func completedParts(parts []transport.PartReceipt) []types.CompletedPart {
@@ -104,20 +104,20 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 	case !c.sent():
 		return d.settle(ctx, o, early(op, o.Key, c))
 	}
-	return d.confirm(ctx, op, o, aws.ToString(out.ETag), checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), "")
+	return d.confirm(ctx, op, o, out.ETag, checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), "")
 }
 
 // confirm makes a receipt of a success, if it is one.
-func (d *Destination) confirm(ctx context.Context, op string, o transport.Object, etag, sum, location string) (transport.Receipt, error) {
+func (d *Destination) confirm(ctx context.Context, op string, o transport.Object, etag *string, sum, location string) (transport.Receipt, error) {
 	var none transport.Receipt
-	if etag == "" {
+	if !isETag(etag) {
 		return d.settle(ctx, o, &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: errNoETag})
 	}
 	if got, ok := strings.CutPrefix(sum, transport.ChecksumPrefix); ok && got != transport.EncodeCRC32C(o.CRC32C) {
 		err := fmt.Errorf("the server has CRC32C %s, sent was %s: %w", got, transport.EncodeCRC32C(o.CRC32C), transport.ErrChecksum)
 		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.Corrupt, Unknown: true, Err: err}
 	}
-	r := transport.Receipt{Size: o.Size, ETag: etag, Checksum: sum, Location: location}
+	r := transport.Receipt{Size: o.Size, ETag: *etag, Checksum: sum, Location: plain(location, 2048)}
 	if sum != "" {
 		return r, nil
 	}

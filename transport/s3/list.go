@@ -46,7 +46,7 @@ func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) 
 		for _, p := range out.Parts {
 			r := transport.PartReceipt{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag)}
 			r.CRC32C, r.HasCRC = transport.DecodeCRC32C(aws.ToString(p.ChecksumCRC32C))
-			if r.Number < 1 || r.Number > maxParts || r.Size < 0 || len(parts) == maxParts {
+			if r.Number < 1 || r.Number > maxParts || r.Size < 0 || len(r.ETag) > maxETag || len(parts) == maxParts {
 				return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: fmt.Errorf("part %d of %d bytes in the server's list", r.Number, r.Size)}
 			}
 			parts = append(parts, r)
@@ -93,7 +93,7 @@ func (d *Destination) head(ctx context.Context, op, key string) (*transport.Stor
 		}
 		return nil, e
 	}
-	if aws.ToString(out.ETag) == "" || out.ContentLength == nil {
+	if !isETag(out.ETag) || out.ContentLength == nil {
 		return nil, &transport.Error{Op: op, Key: key, Err: errNoETag}
 	}
 	return &transport.Stored{
@@ -136,7 +136,7 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 			return nil, &transport.Error{Op: op, Key: key, Err: errors.New("status 200 with a list of something else")}
 		}
 		for _, u := range out.Uploads {
-			if aws.ToString(u.Key) == *in.Prefix && aws.ToString(u.UploadId) != "" {
+			if n := len(aws.ToString(u.UploadId)); aws.ToString(u.Key) == *in.Prefix && n > 0 && n <= maxUploadID {
 				found = append(found, aged{*u.UploadId, aws.ToTime(u.Initiated)})
 			}
 		}

@@ -40,7 +40,17 @@ func (d *Destination) Create(ctx context.Context, o transport.Object) (string, e
 	return id, nil
 }
 
-const maxUploadID = 4096 // bytes; it is kept on flash
+// Bounds of what a server can make Dray keep on flash, in bytes.
+const (
+	maxUploadID = 4096
+	maxETag     = 256
+)
+
+// isETag tells an answer of an S3 server from one that came from elsewhere.
+func isETag(etag *string) bool {
+	n := len(aws.ToString(etag))
+	return n > 0 && n <= maxETag
+}
 
 // UploadPart sends one part.
 func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p transport.Part, body transport.Body) (transport.PartReceipt, error) {
@@ -75,7 +85,7 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 		return withPart(badBody(op, u.Object.Key, c, c.err))
 	case err != nil:
 		return withPart(fail(op, u.Object.Key, err))
-	case aws.ToString(out.ETag) == "":
+	case !isETag(out.ETag):
 		return withPart(&transport.Error{Op: op, Key: u.Object.Key, Unknown: true, Err: errNoETag})
 	case !c.sent():
 		return withPart(early(op, u.Object.Key, c))
