@@ -70,11 +70,8 @@ func notPublished(f *os.File) error {
 	return nil
 }
 
-// moveNew moves a file to a name that must not exist yet (else os.ErrExist).
-// It is one step wherever the kernel has one: RENAME_NOREPLACE, or a second
-// name and removal of the first where a network file system refuses the flag.
-// Where there is neither, it looks before it renames; the claim on the key
-// keeps every other upload of Dray's out of the moment in between.
+// moveNew moves a file to a name that must not exist yet (else os.ErrExist),
+// in the best way that the file system knows.
 func moveNew(root *os.Root, from, to string) (err error) {
 	fromDir, err := root.Open(path.Dir(from))
 	if err != nil {
@@ -86,28 +83,53 @@ func moveNew(root *os.Root, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, toDir.Close()) }()
-	a, b := int(fromDir.Fd()), int(toDir.Fd())
-	was, name := path.Base(from), path.Base(to)
-	err = unix.Renameat2(a, was, b, name, unix.RENAME_NOREPLACE)
-	if refused(err) {
-		if err = unix.Linkat(a, was, b, name, 0); err == nil {
-			err = unix.Unlinkat(a, was, 0)
-		}
-	}
-	if refused(err) {
-		switch _, statErr := root.Lstat(to); {
-		case statErr == nil:
-			err = unix.EEXIST
-		case errors.Is(statErr, os.ErrNotExist):
-			err = unix.Renameat(a, was, b, name)
-		default:
-			err = statErr
+	m := move{int(fromDir.Fd()), int(toDir.Fd()), path.Base(from), path.Base(to)}
+	for _, way := range ways {
+		if err = way(m); !refused(err) {
+			break
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("move %s to %s: %w", from, to, err)
 	}
 	return nil
+}
+
+// A move is a name in an open folder, and what it is to become.
+type move struct {
+	fromDir, toDir int // descriptors, so that no link on the way is followed
+	from, to       string
+}
+
+// ways to move without replacing, the best first. The last is not one step:
+// the claim on the key keeps every other upload of Dray's out of the moment
+// between the look and the rename.
+var ways = []func(move) error{move.noReplace, move.link, move.look}
+
+// noReplace is one step; NFS and some FUSE file systems refuse it.
+func (m move) noReplace() error {
+	return unix.Renameat2(m.fromDir, m.from, m.toDir, m.to, unix.RENAME_NOREPLACE)
+}
+
+// link gives the file its new name and then takes the old one; FAT and some
+// network file systems refuse it.
+func (m move) link() error {
+	if err := unix.Linkat(m.fromDir, m.from, m.toDir, m.to, 0); err != nil {
+		return err
+	}
+	return unix.Unlinkat(m.fromDir, m.from, 0)
+}
+
+// look sees that the name is free before it renames.
+func (m move) look() error {
+	var st unix.Stat_t
+	switch err := unix.Fstatat(m.toDir, m.to, &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case err == nil:
+		return unix.EEXIST
+	case !errors.Is(err, unix.ENOENT):
+		return err
+	}
+	return unix.Renameat(m.fromDir, m.from, m.toDir, m.to)
 }
 
 // refused: the file system does not know the operation.
