@@ -71,7 +71,7 @@ func (s *Server) add(l net.Listener, h http.Handler) {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       headerTime,
+		ReadTimeout:       replyTime, // not less: it would end a call that still works
 		WriteTimeout:      replyTime,
 		MaxHeaderBytes:    maxHeader,
 	}
