@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,11 +41,9 @@ func newRig(ctx context.Context, parent string, size int64) (r *rig, err error) 
 	if r.dir, err = os.MkdirTemp(parent, "dray-bench-"); err != nil {
 		return nil, err
 	}
-	r.dray, r.file = filepath.Join(r.dir, "dray"), filepath.Join(r.dir, "input")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", r.dray, "github.com/seed-7270d448/dray/cmd/dray")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("build dray: %w\n%s", err, out), r.Close())
+	r.file = filepath.Join(r.dir, "input")
+	if r.dray, err = buildDray(ctx, r.dir); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	f, err := os.Create(r.file)
 	if err != nil {
@@ -54,6 +53,25 @@ func newRig(ctx context.Context, parent string, size int64) (r *rig, err error) 
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// buildDray builds the binary that ships for this machine and returns its path.
+func buildDray(ctx context.Context, dir string) (string, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/seed-7270d448/dray").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w; run inside it", err)
+	}
+	target := runtime.GOARCH
+	if target == "arm" {
+		target = "armv7"
+	}
+	build := exec.CommandContext(ctx, "bash", "build/build.sh", target)
+	build.Dir = strings.TrimSpace(string(root))
+	build.Env = append(os.Environ(), "DIST="+dir)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build dray: %w\n%s", err, out)
+	}
+	return filepath.Join(dir, "dray-linux-"+target), nil
 }
 
 // Close removes what was made.
