@@ -101,7 +101,9 @@ func (p *port) set(before *unix.Termios) error {
 	if err := p.cfg.accepted(t); err != nil {
 		return err
 	}
-	if p.cfg.altering(before) {
+	// What waits in a pseudo-terminal was written by a program, at no line speed
+	// and before anyone could have read it: throwing it away would be the loss.
+	if p.cfg.altering(before) && !pseudo(p.fd) {
 		if err := unix.IoctlSetInt(p.fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
 			return fmt.Errorf("flush input: %w", err)
 		}
@@ -110,6 +112,12 @@ func (p *port) set(before *unix.Termios) error {
 		return fmt.Errorf("set read timeout: %w", err)
 	}
 	return nil
+}
+
+// pseudo says whether fd is a pseudo-terminal: on Linux, majors 136 to 143.
+func pseudo(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && unix.Major(uint64(st.Rdev)) >= 136 && unix.Major(uint64(st.Rdev)) <= 143
 }
 
 func (p *port) close() error {

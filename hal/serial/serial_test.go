@@ -384,18 +384,17 @@ func TestDescriptorsBeyondSelectAreAnErrorAndNoPanic(t *testing.T) {
 	}
 }
 
-func TestWhatCameInUnderOtherSettingsIsThrownAway(t *testing.T) {
+func TestWhatWaitsInAPseudoTerminalIsNotThrownAway(t *testing.T) {
 	l := newLine(t)
-	l.send([]byte("cooked\r")) // the fresh port turns this into \n and echoes it
+	l.send([]byte("early\n")) // before anyone has set the line up
 	r := l.open(l.source(nil))
-	l.send([]byte("raw\r"))
-	if got, mark := l.read(r, 4); string(got) != "raw\r" || mark.Lost != 0 {
-		t.Errorf("read %q, Lost %d; want raw\\r, 0", got, mark.Lost)
+	if got, mark := l.read(r, 6); string(got) != "early\n" || mark.Lost != 0 {
+		t.Errorf("read %q, Lost %d; want early\\n, 0", got, mark.Lost)
 	}
 	l.send([]byte("kept"))
 	l.close(r)
 
-	r = l.open(l.source(nil)) // the settings are right now, nothing is thrown away
+	r = l.open(l.source(nil))
 	defer l.close(r)
 	if got, _ := l.read(r, 4); string(got) != "kept" {
 		t.Errorf("read %q, want kept", got)
