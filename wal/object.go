@@ -176,7 +176,7 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: flag(o.GapUnknown, FlagLostUnknown) | flag(o.Estimated, FlagEstimated)})
+	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Estimated, FlagEstimated)})
 	if o.Up != nil {
 		o.Up.facts(o, f)
 	} else if o.Sealed() {

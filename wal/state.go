@@ -269,10 +269,10 @@ func (s *State) streamFacts(st *StreamState, put func(Fact)) {
 		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base})
 	}
 	// Last, since the gaps of the objects above were counted again as they were opened.
-	put(Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: flag(st.carryUnk, FlagLostUnknown)})
+	put(Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: bit(st.carryUnk, FlagLostUnknown)})
 }
 
-func flag(on bool, f uint8) uint8 {
+func bit(on bool, f uint8) uint8 {
 	if on {
 		return f
 	}

@@ -108,6 +108,9 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	s.notes = append(s.notes, report.Notes...)
+	for _, kept := range report.Kept {
+		s.note("journal: a damaged or newer generation is kept in %s", kept)
+	}
 	if err := s.identify(o.Machine, o.Boot); err != nil {
 		return err
 	}
@@ -171,7 +174,8 @@ func (s *Store) Kept(stream uint32) int64 {
 func (s *Store) replay(rec []byte) error {
 	f, err := decodeFact(rec)
 	if err != nil {
-		return err
+		s.note("journal: %v; it is passed over", err) // never a reason not to start
+		return nil
 	}
 	s.state.apply(f)
 	return nil

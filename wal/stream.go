@@ -111,7 +111,7 @@ func (s *Stream) frame(m *Mark) *frame {
 	}
 	f := &frame{buf: s.store.memory.buffer()}
 	f.header = header{stream: s.id.stream, epoch: s.id.epoch, run: s.store.run, offset: s.appended, skip: s.skip,
-		lost: m.Lost, flags: flag(m.LostUnknown, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
+		lost: m.Lost, flags: bit(m.LostUnknown, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
 	if m.Time.UnixNano() < s.store.saneAfter {
 		f.flags |= FlagEstimated
 	}
