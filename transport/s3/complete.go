@@ -53,7 +53,7 @@ func (d *Destination) Complete(ctx context.Context, u transport.Upload, parts []
 	if err != nil {
 		e := fail(op, o.Key, err)
 		if wrongParts(e) {
-			return none, d.nameWrong(ctx, u, parts, e)
+			e = d.nameWrong(ctx, u, parts, e)
 		}
 		return d.settle(ctx, o, e)
 	}
@@ -224,11 +224,11 @@ func wrongParts(e *transport.Error) bool {
 
 // nameWrong compares the parts as the caller believes them to be with what the
 // server has, and names those that have to be sent again.
-func (d *Destination) nameWrong(ctx context.Context, u transport.Upload, parts []transport.PartReceipt, e *transport.Error) error {
+func (d *Destination) nameWrong(ctx context.Context, u transport.Upload, parts []transport.PartReceipt, e *transport.Error) *transport.Error {
 	held, err := d.parts(ctx, e.Op, u)
 	if err != nil {
-		if transport.KindOf(err) == transport.Gone || e.Kind == transport.Missing {
-			return err
+		if why := (*transport.Error)(nil); errors.As(err, &why) && (why.Kind == transport.Gone || e.Kind == transport.Missing) {
+			return why
 		}
 		return e
 	}

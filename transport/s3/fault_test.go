@@ -214,28 +214,6 @@ func TestNoLieIsTakenForSuccess(t *testing.T) {
 	b.stored(u.Object.Key, bytes)
 }
 
-func TestAFailureThatWasASuccessIsFoundOut(t *testing.T) {
-	b := newBench(t)
-	for name, lie := range lies {
-		if lie.Early {
-			continue
-		}
-		u, bytes := b.upload("after/"+name, 1000)
-		parts := b.parts(u, bytes, 1)
-		b.proxy.Script(transporttest.Fault{Method: "POST", After: &lie})
-		if r, err := b.d.Complete(t.Context(), u, parts); err != nil || r.Checksum == "" {
-			t.Errorf("Complete that was answered by %s: %+v, %v, want success", name, r, err)
-		}
-		b.stored(u.Object.Key, bytes)
-		o := transporttest.Object("after-put/"+name, bytes)
-		b.proxy.Script(transporttest.Fault{Method: "PUT", After: &lie})
-		if r, err := b.d.Put(t.Context(), o, transporttest.NewBody(bytes)); err != nil || r.Checksum == "" {
-			t.Errorf("Put that was answered by %s: %+v, %v, want success", name, r, err)
-		}
-		b.stored(o.Key, bytes)
-	}
-}
-
 func TestRepliesMeanWhatTheySay(t *testing.T) {
 	b := newBench(t)
 	xml := func(code string) string {
@@ -283,32 +261,6 @@ func TestRepliesMeanWhatTheySay(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestWithoutPermissionToReadATakenKeyOfOurEpochIsOurs(t *testing.T) {
-	b := newBench(t)
-	denied := transporttest.Fault{Method: "HEAD", Instead: &transporttest.CannedReply{Status: 403}, Times: 10}
-	bytes := []byte("payload")
-	for key, doubt := range map[string]bool{"ours-0123456789abcdef-42": false, "not-of-an-epoch": true} {
-		o := transporttest.Object(key, bytes)
-		b.proxy.Script(denied)
-		if _, err := b.d.Put(t.Context(), o, transporttest.NewBody(bytes)); err != nil {
-			t.Fatal(err)
-		}
-		r, err := b.d.Put(t.Context(), o, transporttest.NewBody(bytes))
-		if err != nil || (r.InDoubt != "") != doubt {
-			t.Errorf("Put of %s again: %+v, %v, want success, in doubt: %v", key, r, err, doubt)
-		}
-	}
-	// An upload that is gone may have expired: it is never called finished.
-	u, bytes := b.upload("gone-0123456789abcdef-42", 10)
-	parts := b.parts(u, bytes, 1)
-	if err := b.d.Abort(t.Context(), u); err != nil {
-		t.Fatal(err)
-	}
-	b.proxy.Script(denied)
-	_, err := b.d.Complete(t.Context(), u, parts)
-	b.want(err, transport.Gone, false)
 }
 
 func TestAServerThatDoesNotAnswerIsOffline(t *testing.T) {

@@ -1,10 +1,77 @@
 package transporttest
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
+
+// parentEnv makes this test binary a program that starts a gateway, says
+// where, and waits to be killed.
+const parentEnv = "DRAY_TEST_GATEWAY_PARENT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(parentEnv) == "" {
+		os.Exit(m.Run())
+	}
+	g, err := NewGateway(GatewayOptions{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(g.Addr, filepath.Dir(filepath.Dir(g.BucketDir)))
+	select {}
+}
+
+func TestGatewayDiesWithAKilledParent(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), parentEnv+"=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("read the address: %v", err)
+	}
+	addr, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("a killed process ended well")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			err = c.Close()
+		}
+		if _, statErr := os.Stat(dir); err != nil && os.IsNotExist(statErr) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("the gateway at %s or its folder %s outlived its parent", addr, dir)
+		}
+	}
+}
 
 func TestGatewayAnswersAndEndsWithoutATrace(t *testing.T) {
 	for _, tls := range []bool{false, true} {
