@@ -28,6 +28,7 @@ type Engine struct {
 	dests   map[string]*destination
 	started time.Time
 	wake    chan struct{} // of the dispatcher; capacity 1
+	spare   chan struct{} // of prepare; capacity 1
 	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
 	running atomic.Bool
 	closing sync.Once
@@ -45,7 +46,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, log: cfg.Log, dests: map[string]*destination{}, started: time.Now(), wake: make(chan struct{}, 1)}
+	e := &Engine{cfg: cfg, log: cfg.Log, dests: map[string]*destination{}, started: time.Now(), wake: make(chan struct{}, 1), spare: make(chan struct{}, 1)}
 	for _, d := range cfg.Destinations {
 		e.dests[d.Name] = newDestination(d)
 	}
@@ -98,6 +99,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		workers.Go(func() { st.keep(ctx) })
 	}
 	workers.Go(func() { e.dispatch(ctx) })
+	workers.Go(func() { e.prepare(ctx) })
 	if e.cfg.Drain {
 		workers.Go(func() {
 			sources.Wait()
@@ -214,6 +216,28 @@ func (e *Engine) stream(name string) (*stream, error) {
 		}
 	}
 	return nil, fmt.Errorf("engine: no stream is named %q", name)
+}
+
+// prepare makes a spare slot whenever there is none, beside the streams, so
+// that none of them waits for it.
+func (e *Engine) prepare(ctx context.Context) {
+	for {
+		if err := e.store.Prepare(); err != nil {
+			e.log.Warn("a spare slot could not be made", "err", err)
+		}
+		select {
+		case <-e.spare:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) wantSpare() {
+	select {
+	case e.spare <- struct{}{}:
+	default:
+	}
 }
 
 // poke wakes the dispatcher.

@@ -152,8 +152,8 @@ func (st *stream) keep(ctx context.Context) {
 		retry = time.Time{}
 		if failing {
 			retry = time.Now().Add(250 * time.Millisecond)
-		} else if err := st.engine.store.Prepare(); err != nil {
-			st.engine.log.Warn("a spare slot could not be made", "err", err)
+		} else {
+			st.engine.wantSpare()
 		}
 	}
 }
