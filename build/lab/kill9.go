@@ -26,6 +26,7 @@ type cut struct {
 //   - no line that was made before the last sync interval and the sync then
 //     running is missing, if the daemon was reading when it was made;
 //   - no line stands twice, none is torn, none out of order;
+//   - what is missing is a counted gap;
 //   - no byte below a kept mark seen from outside is missing;
 //   - objects tile the stream, no upload is made twice or left behind.
 func kill9(ctx context.Context, args []string) (*report, error) {
@@ -238,6 +239,9 @@ func (r *rig) judgeLines(out *report, cuts []cut, missing []run, bound time.Dura
 	var slowest int64
 	for _, c := range cuts {
 		slowest = max(slowest, c.downMS)
+	}
+	if lost+full > 0 && r.last.Gaps == 0 {
+		out.violation("%d lines are missing and no gap was counted: a silent hole", lost+full)
 	}
 	out.figure("lost by kills", "%d lines in all, at most %d by one; the oldest was %v old, %v are allowed",
 		lost, most, oldest.Round(time.Millisecond), bound)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed-7270d448/dray/engine"
 )
 
 // An archive of lines, as numbers.
@@ -137,12 +139,22 @@ func TestOnlyYoungLinesMayBeLostToAKill(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			out, r := &report{}, &rig{feed: f}
+			out, r := &report{}, &rig{feed: f, last: engine.StreamStatus{Gaps: 1}}
 			r.judgeLines(out, cuts, []run{tt.missing}, 2*time.Second)
 			if out.broken() != tt.broken {
 				t.Errorf("got %q, want broken %v", out.wrong, tt.broken)
 			}
 		})
+	}
+}
+
+func TestALossThatNobodyCountedIsSeen(t *testing.T) {
+	now := time.Now()
+	r := &rig{feed: &feed{batches: []batch{{10, now}}}}
+	out := &report{}
+	r.judgeLines(out, []cut{{reads: now.Add(-time.Second), at: now.Add(time.Millisecond)}}, []run{{8, 10}}, time.Second)
+	if !out.broken() {
+		t.Error("two lines are missing, no gap is counted, and nothing was said")
 	}
 }
 

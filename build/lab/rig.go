@@ -35,6 +35,7 @@ type rig struct {
 	exited chan struct{} // closed once cmd is gone
 	output tail
 	http   http.Client
+	last   engine.StreamStatus // before the daemon was stopped
 }
 
 // rigConfig says what to build.
@@ -296,6 +297,7 @@ func (r *rig) drain(ctx context.Context, out *report) error {
 	if err != nil {
 		return err
 	}
+	r.last = s
 	out.figure("drained", "%d bytes kept and archived, %.1f s after flush; gaps %d (%d bytes), malformed %d bytes",
 		s.Archived, time.Since(began).Seconds(), s.Gaps, s.GapBytes, s.Malformed)
 	took, err := r.stop()

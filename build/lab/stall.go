@@ -31,10 +31,10 @@ func stall(ctx context.Context, args []string) (*report, error) {
 	}
 	out := &report{}
 	out.figure("experiment", "%d lines of %d bytes at %d bytes/s, sync stalls %q", c.lines, lineSize, *rate, *every)
-	return out, errors.Join(r.stalled(ctx, out), r.Close())
+	return out, errors.Join(r.stalled(ctx, *every, out), r.Close())
 }
 
-func (r *rig) stalled(ctx context.Context, out *report) error {
+func (r *rig) stalled(ctx context.Context, every string, out *report) error {
 	if err := r.start(); err != nil {
 		return err
 	}
@@ -42,10 +42,16 @@ func (r *rig) stalled(ctx context.Context, out *report) error {
 		return err
 	}
 	began := time.Now()
-	if err := r.feed.run(ctx); err != nil {
+	fed := make(chan error, 1)
+	go func() { fed <- r.feed.run(ctx) }()
+	longest, err := r.longestSync(ctx, fed)
+	if err != nil {
 		return err
 	}
-	out.figure("fed", "%d lines in %.1f s", r.feed.made(), time.Since(began).Seconds())
+	out.figure("fed", "%d lines in %.1f s; kept stood still for up to %.1f s", r.feed.made(), time.Since(began).Seconds(), longest.Seconds())
+	if every != "" && longest < 1900*time.Millisecond {
+		out.violation("no sync was seen to stall: the experiment proves nothing")
+	}
 	if err := r.drain(ctx, out); err != nil {
 		return err
 	}
@@ -67,4 +73,29 @@ func (r *rig) stalled(ctx context.Context, out *report) error {
 		r.judgeUploads(out, bytes)
 	}
 	return nil
+}
+
+// longestSync watches the kept mark until the feed has ended, and returns the
+// longest time for which it stood still.
+func (r *rig) longestSync(ctx context.Context, fed <-chan error) (longest time.Duration, err error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var kept int64
+	since := time.Now()
+	for {
+		select {
+		case err := <-fed:
+			return longest, err
+		case <-tick.C:
+		}
+		s, err := r.status(ctx)
+		if err != nil || s.Kept == kept && s.Appended == kept {
+			since = time.Now() // nothing is known, or nothing is waiting
+			continue
+		}
+		if s.Kept != kept {
+			kept, since = s.Kept, time.Now()
+		}
+		longest = max(longest, time.Since(since))
+	}
 }
