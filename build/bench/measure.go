@@ -32,6 +32,7 @@ type row struct {
 	name   string
 	secure bool
 	cpu    time.Duration // user + system
+	system time.Duration
 	wall   time.Duration
 	rss    int64 // peak, bytes
 }
@@ -120,7 +121,8 @@ func (r *rig) measure(ctx context.Context, s subject, secure bool) (got row, err
 		return got, fmt.Errorf("%w; it said:\n%.4000s", err, said.String())
 	}
 	got.wall = time.Since(began)
-	got.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	got.system = cmd.ProcessState.SystemTime()
+	got.cpu = cmd.ProcessState.UserTime() + got.system
 	arrived, err := storedBytes(gateway.BucketDir)
 	if err != nil {
 		return got, err

@@ -15,13 +15,13 @@ func printTable(w io.Writer, size int64, rows []row) {
 	gib := float64(size) / (1 << 30)
 	n := byteSize(size)
 	fmt.Fprintf(w, "%s each\n", n.String())
-	fmt.Fprintf(w, "%-6s %-26s %12s %13s %10s %9s %9s\n", "", "program", "CPU s / GiB", "peak RSS MiB", "MiB / s", "/ curl", "/ s5cmd")
+	fmt.Fprintf(w, "%-6s %-22s %12s %8s %13s %8s %7s %8s\n", "", "program", "CPU s / GiB", "in OS", "peak RSS MiB", "MiB / s", "/ curl", "/ s5cmd")
 	for _, r := range rows {
 		scheme := "http"
 		if r.secure {
 			scheme = "https"
 		}
-		fmt.Fprintf(w, "%-6s %-26s %12.2f %13.1f %10.0f %9s %9s\n", scheme, r.name, r.cpu.Seconds()/gib, float64(r.rss)/(1<<20),
+		fmt.Fprintf(w, "%-6s %-22s %12.2f %8.2f %13.1f %8.0f %7s %8s\n", scheme, r.name, r.cpu.Seconds()/gib, r.system.Seconds()/gib, float64(r.rss)/(1<<20),
 			gib*1024/r.wall.Seconds(), ratio(r, rows, "curl"), ratio(r, rows, "s5cmd"))
 	}
 }
