@@ -186,17 +186,14 @@ func (p *slots) fill(path string) (err error) {
 			os.Remove(path + ".new")
 		}
 	}()
-	zeros, err := unix.Mmap(-1, 0, 256<<10, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON) // aligned, as O_DIRECT wants it
+	// Pages never written are one page of the kernel's, and aligned, as O_DIRECT wants it.
+	zeros, err := unix.Mmap(-1, 0, int(p.slotBytes), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return err
 	}
 	defer unix.Munmap(zeros)
-	for left := p.slotBytes; left > 0; {
-		n, err := f.Write(zeros[:min(left, int64(len(zeros)))])
-		if err != nil {
-			return err
-		}
-		left -= int64(n)
+	if _, err := f.Write(zeros); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
