@@ -9,9 +9,16 @@ import (
 
 // slotReader reads the frames of one slot. It never writes.
 type slotReader struct {
-	f    *os.File
+	f    slotBytes
 	size int64
 	buf  []byte // one frame
+}
+
+// slotBytes is what is read of an open slot file.
+type slotBytes interface {
+	io.ReaderAt
+	io.Closer
+	Name() string
 }
 
 func openSlotReader(path string) (*slotReader, error) {
@@ -59,7 +66,7 @@ func (r *slotReader) frame(pos int64) (h header, payload []byte, ok bool, err er
 		return h, nil, false, nil
 	}
 	b := r.buf[:min(maxFrame, r.size-pos)]
-	n, err := r.f.ReadAt(b[:blockSize], pos) // most frames of a slow stream are one block
+	n, err := r.f.ReadAt(b[:min(blockSize, len(b))], pos) // most frames of a slow stream are one block
 	if err != nil {
 		return h, nil, false, err
 	}
