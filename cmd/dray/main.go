@@ -156,16 +156,22 @@ func stateFlags(fs *flag.FlagSet) func() (string, error) {
 	file := configFlag(fs)
 	dir := fs.String("state", "", "look at the state folder `DIR` instead of the config's")
 	return func() (string, error) {
-		if *dir == "" {
-			return config.StateDir(*file)
+		path := *dir
+		if path == "" {
+			var err error
+			if path, err = config.StateDir(*file); err != nil {
+				return "", err
+			}
 		}
-		info, err := os.Stat(*dir)
-		if err != nil {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return "", fmt.Errorf("there is no state folder %s; dray run makes it when it first starts", path)
+		case err != nil:
 			return "", err
+		case !info.IsDir():
+			return "", fmt.Errorf("%s is not a folder", path)
 		}
-		if !info.IsDir() {
-			return "", fmt.Errorf("%s is not a folder", *dir)
-		}
-		return *dir, nil
+		return path, nil
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,6 +229,35 @@ func TestACredentialsFileThatOthersCanReadIsRefused(t *testing.T) {
 	want := "f:1:21: credentials.file: " + keys + " can be read by others (mode 0640); chmod 600 " + keys
 	if got := r.err("f"); got == nil || got.Error() != want {
 		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func TestANamedFileIsLookedForBesideTheConfig(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	path, dir := written(t, `state_dir: DIR/state
+spool: {max_bytes: 64MiB, min_free: 0}
+streams: [{name: a, source: {type: stdin}, destination: d, object: {max_bytes: 1MiB}}]
+destinations: [{name: d, type: s3, bucket: b, region: r, credentials: {file: keys}}]
+`)
+	want := path + ":4:78: destinations[0].credentials.file: " + dir + "/keys does not exist; make it, or name another"
+	if _, err := Load(path); err == nil || err.Error() != want {
+		t.Errorf("without it: got %v, want %s", err, want)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "keys"), []byte("aws_access_key_id=i\naws_secret_access_key=s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Errorf("with it: %v", err)
+	}
+}
+
+func TestAFileThatThisUserMayNotReadHasAHint(t *testing.T) {
+	denied := &fs.PathError{Op: "open", Path: "keys", Err: syscall.EACCES}
+	if got := readHint(denied, "write it anew"); !strings.Contains(got, "LoadCredential=") {
+		t.Errorf("denied: got %q", got)
+	}
+	if got := readHint(errors.New("torn"), "write it anew"); got != "write it anew" {
+		t.Errorf("otherwise: got %q", got)
 	}
 }
 

@@ -54,7 +54,7 @@ func credentialsOf(m *mapping, env func(string) string) credentials {
 			return c
 		}
 	}
-	k.problem("file", "write aws_access_key_id = ... and aws_secret_access_key = ..., one a line", "%v", err)
+	k.problem("file", readHint(err, "write aws_access_key_id = ... and aws_secret_access_key = ..., one a line"), "%v", err)
 	return credentials{}
 }
 
@@ -112,21 +112,26 @@ const maxNamed = 1 << 20
 // file is no good: it must be a regular file of modest size, and, if private,
 // readable by its owner alone. A relative path is looked up in
 // $CREDENTIALS_DIRECTORY, where systemd's LoadCredential= puts files; those are
-// guarded by systemd, which may give them a group by ACL.
+// guarded by systemd, which may give them a group by ACL. Without that, beside
+// the config file: so dray check, run by hand, reads what the service will.
 func (m *mapping) file(key string, env func(string) string, private bool) string {
 	path := m.text(key)
 	if path == "" {
 		return ""
 	}
-	if dir := env("CREDENTIALS_DIRECTORY"); dir != "" && !filepath.IsAbs(path) {
+	switch dir := env("CREDENTIALS_DIRECTORY"); {
+	case filepath.IsAbs(path):
+	case dir != "":
 		path, private = filepath.Join(dir, path), false
+	default:
+		path = filepath.Join(m.r.dir, path)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		m.problem(key, "make it, or name another", "%s does not exist", path)
 	case err != nil:
-		m.problem(key, "", "%v", err)
+		m.problem(key, readHint(err, ""), "%v", err)
 	case !info.Mode().IsRegular():
 		m.problem(key, "name a regular file", "%s is not a file", path)
 	case info.Size() > maxNamed:
@@ -137,6 +142,15 @@ func (m *mapping) file(key string, env func(string) string, private bool) string
 		return path
 	}
 	return ""
+}
+
+// readHint is what to do about a file that cannot be read: otherwise, unless it
+// is this user who may not.
+func readHint(err error, otherwise string) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "give it to the user that dray runs as; for a systemd service hand it over with LoadCredential= and name it here without a folder"
+	}
+	return otherwise
 }
 
 // readBounded reads a regular file of at most maxNamed bytes. It opens without

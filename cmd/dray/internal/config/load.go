@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	r := newReader()
+	r.dir = filepath.Dir(path)
 	c := r.parse(data, os.Getenv)
 	if c != nil {
 		r.explain(engine.Check(c.Engine))

@@ -18,6 +18,7 @@ const (
 // A reader walks the nodes of one file. It gathers problems rather than
 // stopping at the first, and remembers where each field stands.
 type reader struct {
+	dir      string // of the config file; what it names is looked for there
 	problems []Problem
 	where    map[string]*yaml.Node // field path, as "streams[0].object", to its value
 	bad      map[string]bool       // field paths that have a problem
