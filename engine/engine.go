@@ -248,10 +248,13 @@ func (e *Engine) poke() {
 	}
 }
 
-func (e *Engine) hashes(name string) func() hash.Hash {
-	for _, d := range e.cfg.Destinations {
-		if l := d.To.Limits(); l.HashName == name {
-			return l.NewHash
+// hashes makes the digest of that name for whichever destination knows it.
+func (e *Engine) hashes(name string) hash.Hash {
+	for _, d := range e.dests {
+		if d.limits.NewHash != nil {
+			if h := d.limits.NewHash(name); h != nil {
+				return h
+			}
 		}
 	}
 	return nil

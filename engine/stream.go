@@ -41,7 +41,7 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", c.Name, err)
 	}
-	w.SetLayout(wal.Layout{PartSize: c.Object.PartSize, Destination: c.Destination, Hash: e.dests[c.Destination].limits.HashName})
+	w.SetLayout(wal.Layout{PartSize: c.Object.PartSize, Destination: c.Destination, Hash: e.dests[c.Destination].limits.Hash})
 	st := &stream{cfg: c, engine: e, wal: w, key: key, kick: make(chan struct{}, 1), state: "embedded"}
 	if c.Source != nil {
 		st.state = "starting"

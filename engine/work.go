@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strconv"
 	"time"
@@ -56,6 +57,7 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		t.upload.Object.Key = e.keyOf(st, o)
 	}
 	t.upload.Object.Metadata = metadata(t.device, st, o)
+	t.upload.Object.Hash = s.Layout(o).Hash
 	t.upload.Object.Size = -1
 	if o.Sealed() {
 		t.upload.Object.Size = o.Size()
@@ -195,13 +197,38 @@ func (e *Engine) send(ctx context.Context, r *result) {
 		return
 	}
 	defer body.Close()
+	anew, err := e.digest(r, body)
+	if err != nil {
+		r.local = err
+		return
+	}
 	receipt, err := r.dest.to.UploadPart(ctx, r.upload, r.part, body)
 	r.sent = body.Taken()
 	if err == nil {
-		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag})
+		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, Sum: anew})
 		return
 	}
 	e.failed(r, err)
+}
+
+// digest makes the part's digest where the spool could not: it was asked for
+// after the bytes were kept, or its state was lost. It returns what it made.
+func (e *Engine) digest(r *result, body *wal.Section) (string, error) {
+	if r.upload.Object.Hash == "" || len(r.part.Sum) > 0 {
+		return "", nil
+	}
+	h := e.hashes(r.upload.Object.Hash)
+	if h == nil {
+		return "", fmt.Errorf("no destination knows the digest %q that the object was laid out for", r.upload.Object.Hash)
+	}
+	if _, err := io.Copy(h, body); err != nil {
+		return "", err
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	r.part.Sum = h.Sum(nil)
+	return string(r.part.Sum), nil
 }
 
 func (e *Engine) put(ctx context.Context, r *result) {
@@ -211,6 +238,10 @@ func (e *Engine) put(ctx context.Context, r *result) {
 		return
 	}
 	defer body.Close()
+	if _, r.local = e.digest(r, body); r.local != nil {
+		return
+	}
+	r.upload.Object.Sum = r.part.Sum
 	receipt, err := r.dest.to.Put(ctx, r.upload.Object, body)
 	r.sent = body.Taken()
 	if err != nil && (transport.KindOf(err) == transport.Conflict || r.op == wal.OpPut && transport.KindOf(err) == transport.Invalid) {

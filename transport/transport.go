@@ -56,20 +56,24 @@ type Limits struct {
 	MaxPut    int64 // greatest size of a Put; 0: never Put, use parts
 	PartSize  int64 // the part size to use where nothing else is asked for
 
-	// NewHash makes the digest that UploadPart needs of each part besides
-	// CRC32C, which is always there. nil: none. The hash must implement
-	// encoding.BinaryMarshaler and encoding.BinaryUnmarshaler, so that a restart
-	// goes on in the middle of a part. HashName names it in durable state.
-	NewHash  func() hash.Hash
-	HashName string
+	// Hash names the digest that UploadPart and Put need besides CRC32C, which is
+	// always there; empty: none. The name is the destination's own, goes into
+	// durable state with each object, and stays with it when the config changes.
+	Hash string
+	// NewHash makes the digest of that name, nil if the name is not known. It must
+	// implement encoding.BinaryMarshaler and encoding.BinaryUnmarshaler, so that a
+	// restart goes on in the middle of a part. May be nil if Hash is empty.
+	NewHash func(name string) hash.Hash
 }
 
 // An Object is what is to be stored. It does not change once its upload has begun,
-// save that Size and CRC32C become known.
+// save that Size, CRC32C and Sum become known.
 type Object struct {
 	Key      string            // where: slash-separated, relative, clean; set by engine
 	Size     int64             // bytes; -1 while it is still growing (Create only)
 	CRC32C   uint32            // Castagnoli CRC of all bytes; valid if Size >= 0
+	Hash     string            // name of the digest of its parts, as in Limits; may differ from the one there now
+	Sum      []byte            // Put: that digest of all bytes; nil if Hash is empty
 	Metadata map[string]string // lower-case ASCII names; printable ASCII values; under 2 KB in all
 }
 
@@ -86,7 +90,7 @@ type Part struct {
 	Offset int64  // bytes from the object's start: (Number-1) * PartSize
 	Size   int64  // bytes
 	CRC32C uint32 // Castagnoli CRC of its bytes
-	Sum    []byte // what Limits.NewHash made of its bytes; nil if there is none
+	Sum    []byte // the digest that Object.Hash names, of its bytes; nil if there is none
 }
 
 // A PartReceipt is a destination's word for a part that it holds.

@@ -73,9 +73,7 @@ func (d *digest) seal(emit func(Fact)) {
 func (d *digest) open(at int64, l Layout, hashes Hashes) {
 	d.object, d.partSize, d.hashName, d.hash = at, l.PartSize, l.Hash, nil
 	if l.Hash != "" && hashes != nil {
-		if make := hashes(l.Hash); make != nil {
-			d.hash = make()
-		}
+		d.hash = hashes(l.Hash)
 	}
 	d.nextPart(at)
 }
@@ -94,9 +92,9 @@ func (d *digest) sum() string {
 	return string(d.hash.Sum(nil))
 }
 
-// Hashes finds the digest of that name, nil if it is not known. What it makes
+// Hashes makes the digest of that name, nil if it is not known. What it makes
 // implements encoding.BinaryMarshaler and encoding.BinaryUnmarshaler.
-type Hashes func(name string) func() hash.Hash
+type Hashes func(name string) hash.Hash
 
 // save puts the digest into a slot's header.
 func (d *digest) save(h *slotHeader) error {
@@ -128,10 +126,8 @@ func (d *digest) load(h *slotHeader, hashes Hashes) {
 	if d.object < 0 || h.hash == "" || hashes == nil {
 		return
 	}
-	if make := hashes(h.hash); make != nil {
-		d.hash = make()
-		if u, ok := d.hash.(encoding.BinaryUnmarshaler); !ok || u.UnmarshalBinary(h.state) != nil {
-			d.hash = nil
-		}
+	d.hash = hashes(h.hash)
+	if u, ok := d.hash.(encoding.BinaryUnmarshaler); !ok || u.UnmarshalBinary(h.state) != nil {
+		d.hash = nil
 	}
 }

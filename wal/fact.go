@@ -26,7 +26,7 @@ const (
 	Sealed         // End, CRC, Sum: the object ends; CRC and Sum are of its last part if that is not cut
 	Intent         // Op, Key, Device: what is about to be tried for the first time
 	Begun          // ID: the destination's upload ID
-	Stored         // N, ID (ETag): the destination holds part N
+	Stored         // N, ID (ETag), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
 	Reset          // the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt

@@ -91,7 +91,8 @@ func (o *Object) upload() *Upload {
 func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	switch f.Kind {
 	case Cut:
-		if up := o.upload(); f.N == len(up.Parts)+1 && !o.Sealed() {
+		if !o.Sealed() && f.N == o.NumParts()+1 {
+			up := o.upload()
 			up.Parts = append(up.Parts, Part{CRC: f.CRC, Sum: f.Sum})
 		}
 	case Sealed:
@@ -121,6 +122,9 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		if up := o.Up; up != nil && f.N >= 1 && f.N <= len(up.Parts) {
 			p := &up.Parts[f.N-1]
 			p.Stored, p.ETag = f.Kind == Stored, f.ID
+			if f.Sum != "" { // it had to be made anew
+				p.Sum = f.Sum
+			}
 		}
 	case Reset:
 		if up := o.Up; up != nil {

@@ -81,8 +81,8 @@ func Part(d transport.Destination, b []byte, number int, partSize int64) (transp
 		Size:   int64(len(piece)),
 		CRC32C: crc32.Checksum(piece, transport.Castagnoli),
 	}
-	if newHash := d.Limits().NewHash; newHash != nil {
-		h := newHash()
+	if l := d.Limits(); l.Hash != "" {
+		h := l.NewHash(l.Hash)
 		h.Write(piece)
 		p.Sum = h.Sum(nil)
 	}
