@@ -21,7 +21,9 @@ func (st *stream) capture(ctx context.Context) {
 	p := st.wal.Progress()
 	c.pos = hal.Position{ID: p.PosID, Offset: p.PosOff}
 	if p.Appended > 0 && c.pos.IsZero() && !st.engine.store.Stopped() {
-		c.framer.Lost() // the last run died with half a record in memory, perhaps
+		// The last run died with bytes in memory, and half a record, perhaps.
+		c.framer.Lost()
+		c.unk = true
 	}
 	gate := newPace(newRand())
 	gate.down = pauseSource
