@@ -148,14 +148,15 @@ func (r *recovery) slot(i int) error {
 			}
 			continue
 		}
-		resume, found, err := r.chain.find(f)
+		on, proven, err := r.chain.find(f)
 		if err != nil {
 			r.store.note("spool: %v", err)
 		}
-		if !found {
+		if !proven {
 			break
 		}
-		r.hole(resume)
+		r.chain = *on
+		r.hole(on.at)
 		r.skip = 0 // the frame found stands in the chain as it is
 	}
 	r.reuse = last
@@ -198,16 +199,20 @@ func (r *recovery) digestFrame(h *header, payload []byte) {
 	r.digest.frame(h, payload, r.store.state.layouts[r.st.layout], r.store.hashes, r.store.derive)
 }
 
-// hole gives up the offsets from the last whole record up to end.
+// hole gives up the offsets from the last whole record up to end. What of them
+// was freed already is no loss.
 func (r *recovery) hole(end int64) {
 	if end <= r.whole {
 		return
 	}
-	r.digest.seal(r.store.derive)
-	if r.st.counted < end {
-		r.store.note("spool: stream %s: %d bytes at offset %d cannot be read or are incomplete; they are a counted gap", r.st.Name, end-r.whole, r.whole)
+	if from := max(r.whole, r.st.Archived()); from < end {
+		r.digest.seal(r.store.derive)
+		if r.st.counted < end {
+			r.store.note("spool: stream %s: %d bytes at offset %d cannot be read or are incomplete; they are a counted gap", r.st.Name, end-from, from)
+		}
+		r.store.derive(Fact{Kind: Gap, Stream: r.st.ID, Start: from, End: end, Lost: end - from})
 	}
-	r.store.derive(Fact{Kind: Gap, Stream: r.st.ID, Start: r.whole, End: end, Lost: end - r.whole})
+	r.digest.object = -1
 	r.skip = end - r.whole
 	r.whole = end
 	r.chain.at = max(r.chain.at, end)

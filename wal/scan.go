@@ -101,34 +101,28 @@ func (c *chain) next(r *slotReader) (h header, payload []byte, ok bool, err erro
 	return h, payload, true, nil
 }
 
-// find looks behind the end of a chain for a frame that proves that what is
-// missing there was kept once: rot, and no torn tail. It moves the chain before
-// the first good frame behind the damage and says how far the loss reaches.
-func (c *chain) find(r *slotReader) (resume int64, found bool, err error) {
-	first, pos := int64(-1), int64(0)
-	run, proven := c.run, false
+// find looks behind the end of a chain for where it goes on: the chain before
+// the first good frame there, nil if there is none. proven says that a frame
+// was found which was written when more than c.at was kept: what is missing is
+// rot then, and no torn tail.
+func (c chain) find(r *slotReader) (on *chain, proven bool, err error) {
 	for p := c.pos + blockSize; p+frameHeader <= r.size; {
 		h, ok, err := r.header(p)
 		if err != nil {
-			return 0, false, fmt.Errorf("%s at %d: %w", r.f.Name(), p, err)
+			return nil, false, fmt.Errorf("%s at %d: %w", r.f.Name(), p, err)
 		}
-		if !ok || h.stream != c.id.stream || h.epoch != c.id.epoch || h.run < c.run || h.offset <= c.at {
+		if ok = ok && h.stream == c.id.stream && h.epoch == c.id.epoch && h.run >= c.run && h.offset > c.at; ok {
+			_, _, ok, err = r.frame(p)
+		}
+		if err != nil || !ok {
 			p += blockSize
 			continue
 		}
-		if _, _, ok, err = r.frame(p); err != nil || !ok {
-			p += blockSize
-			continue
-		}
-		if first < 0 {
-			first, pos, run = h.offset, p, h.run
+		if on == nil {
+			on = &chain{id: c.id, run: h.run, at: h.offset, pos: p}
 		}
 		proven = proven || h.kept > c.at
 		p += h.blocks()
 	}
-	if !proven {
-		return 0, false, nil
-	}
-	c.at, c.pos, c.run = first, pos, run
-	return first, true, nil
+	return on, proven, nil
 }

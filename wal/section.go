@@ -133,7 +133,13 @@ func (s *Section) load() error {
 			return s.damage(err)
 		}
 		if !ok || !h.follows(s.id, s.chain.run, s.chain.at) || s.at < h.offset {
-			return s.damage(nil)
+			// What is damaged may be before the bytes that are wanted.
+			on, _, err := s.chain.find(s.reader)
+			if err != nil || on == nil || on.at > s.at {
+				return s.damage(err)
+			}
+			s.chain = *on
+			continue
 		}
 		if s.at < h.end() {
 			if _, s.frame, ok, err = s.chain.next(s.reader); err != nil || !ok {
@@ -171,9 +177,8 @@ func (s *Section) damage(err error) error {
 		e.To = min(e.To, s.extents[s.index+1].base)
 	}
 	if s.reader != nil && s.reader.f != nil {
-		c := s.chain
-		if at, found, err := c.find(s.reader); err == nil && found {
-			e.To = min(e.To, at)
+		if on, _, err := s.chain.find(s.reader); err == nil && on != nil {
+			e.To = min(e.To, on.at)
 		}
 	}
 	return e

@@ -219,6 +219,43 @@ func TestRotBelowAKeptByteIsACountedGap(t *testing.T) {
 	}
 }
 
+func TestRotInWhatIsArchivedIsNoLoss(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	st := openStream(t, s, "a", 1<<20)
+	var kept int64
+	for i := range 3 {
+		check(t, st.Append(line(i), Mark{}))
+		check(t, st.Sync())
+		st.Seal()
+		check(t, st.Sync())
+		if i < 2 {
+			s.Note(Fact{Kind: Freed, Stream: st.ID(), Start: kept})
+		}
+		kept = st.Progress().Kept
+	}
+	check(t, s.Close())
+	slot := filepath.Join(dir, "spool", "00000000.slot")
+	b, err := os.ReadFile(slot)
+	check(t, err)
+	b[blockSize+200] ^= 1
+	b[blockSize+10] ^= 1
+	check(t, os.WriteFile(slot, b, 0o600))
+	s = openStore(t, dir)
+	st = openStream(t, s, "a", 1<<20)
+	last := kept - int64(len(line(2)))
+	s.View(func(state *State) {
+		ss := state.Stream(st.ID())
+		if ss.Gaps != 0 || len(ss.Objects) != 1 || ss.Objects[0].Start != last || ss.Objects[0].End != kept {
+			t.Errorf("%d gaps, objects %+v", ss.Gaps, ss.Objects)
+		}
+	})
+	if got := read(t, s, st, last, kept); !bytes.Equal(got, line(2)) {
+		t.Errorf("read %q", got)
+	}
+	check(t, s.Close())
+}
+
 func TestSlotsAreReusedOnceTheirObjectsAreFreed(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(Options{Dir: dir, SlotBytes: testSlot, MaxBytes: 4 * testSlot})
