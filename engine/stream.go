@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-7270d448/dray/wal"
@@ -18,6 +19,8 @@ type stream struct {
 	wal    *wal.Stream
 	key    keyTemplate
 	kick   chan struct{} // of keep; capacity 1
+
+	endKept atomic.Bool // the open object holds slots that others wait for: keep ends it
 
 	mu        sync.Mutex
 	dirty     time.Time // when the oldest byte not kept was appended; zero: none
@@ -100,14 +103,14 @@ func (st *stream) sync(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, wal.ErrFull) {
+		st.engine.full.Store(true)
+		st.engine.poke()
+	}
 	if errors.Is(err, wal.ErrFull) && st.engine.cfg.Spool.WhenFull == DropNewest {
 		n := st.wal.Discard()
 		st.engine.log.Warn("spool is full: dropped what arrived", "stream", st.cfg.Name, "bytes", n)
 		return st.wal.Sync()
-	}
-	if errors.Is(err, wal.ErrFull) {
-		st.engine.full.Store(true)
-		st.engine.poke()
 	}
 	st.mu.Lock()
 	if st.dirty.IsZero() || dirty.Before(st.dirty) && !dirty.IsZero() {
@@ -124,6 +127,9 @@ func (st *stream) keep(ctx context.Context) {
 	retry := time.Time{} // after a failed sync
 	failing := false
 	for {
+		if st.endKept.Swap(false) {
+			st.wal.SealKept()
+		}
 		now := time.Now()
 		due := st.due(now)
 		if now.Before(retry) && due.Before(retry) {

@@ -231,6 +231,17 @@ func (st *StreamState) needed(from, to int64) bool {
 	return false
 }
 
+// Holders calls fn for each slot of the stream but the one being written, the
+// oldest first, with the objects whose bytes hold it: without them it is free.
+func (st *StreamState) Holders(fn func([]Object)) {
+	for i := 0; i+1 < len(st.slots); i++ {
+		from, to := st.slots[i].base, st.slots[i+1].base
+		first := sort.Search(len(st.Objects), func(i int) bool { o := &st.Objects[i]; return !o.Sealed() || o.End > from })
+		end := first + sort.Search(len(st.Objects)-first, func(i int) bool { return st.Objects[first+i].Start >= to })
+		fn(st.Objects[first:end])
+	}
+}
+
 // Facts yields facts that rebuild the state from nothing: a snapshot.
 func (s *State) Facts() iter.Seq[Fact] {
 	return func(yield func(Fact) bool) {

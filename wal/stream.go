@@ -149,6 +149,35 @@ func (s *Stream) seal() {
 	s.object = -1
 }
 
+// SealKept ends the open object behind its last kept byte, so that it can go
+// out, or give way, although nothing more can be kept now. What waits begins
+// the next object. Without an object that has kept bytes it does nothing.
+func (s *Stream) SealKept() {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	start := s.digest.object
+	if start < 0 {
+		return
+	}
+	s.digest.seal(func(f Fact) { s.store.Note(f) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.cur
+	if len(s.items) > 0 {
+		first = s.items[0].frame // nil: it was to end here anyway
+	}
+	if first != nil {
+		first.flags |= flagFirst
+	}
+	if s.object == start {
+		s.object = -1
+		if first != nil {
+			s.object, s.partSize, s.opened = first.offset, s.layout.PartSize, time.Unix(0, first.wall)
+		}
+	}
+	s.store.wake()
+}
+
 // Discard gives up what is not yet kept, as the policy drop_newest says: its
 // offsets become a hole that the next object counts as its gap.
 func (s *Stream) Discard() (bytes int64) {
