@@ -61,6 +61,7 @@ type capture struct {
 	lost   int64 // not yet told with a record
 	unk    bool
 	read   bool // the reader of this run gave bytes
+	over   bool // at shutdown a record could not be kept: none may follow it
 }
 
 // run opens the source and reads it until it fails or ends.
@@ -136,7 +137,7 @@ func (c *capture) broken(ctx context.Context, at time.Time) {
 		c.pos.Offset -= int64(len(c.buf))
 		c.buf = c.buf[:0]
 	case ctx.Err() != nil && len(c.buf) > 0:
-		c.append(context.WithoutCancel(ctx), c.buf, at, 0)
+		c.append(ctx, c.buf, at, 0)
 		c.buf = c.buf[:0]
 	case ctx.Err() == nil:
 		c.framer.Lost()
@@ -147,14 +148,16 @@ func (c *capture) broken(ctx context.Context, at time.Time) {
 // records appends each whole record in buf and keeps the rest.
 func (c *capture) records(ctx context.Context, at time.Time, end bool) {
 	used := 0
-	for used < len(c.buf) {
+	for used < len(c.buf) && !c.over {
 		advance, rec := c.framer.Next(c.buf[used:], end)
 		if advance == 0 {
 			break
 		}
-		used += advance
 		if rec != nil {
-			c.append(ctx, rec, at, int64(len(c.buf)-used))
+			c.append(ctx, rec, at, int64(len(c.buf)-used-advance))
+		}
+		if !c.over {
+			used += advance
 		}
 	}
 	c.buf = append(c.buf[:0], c.buf[used:]...)
@@ -164,27 +167,32 @@ func (c *capture) records(ctx context.Context, at time.Time, end bool) {
 }
 
 // append adds one record. A source that can wait waits for memory; of one that
-// cannot the record is lost, and counted.
+// cannot the record is lost, and counted. At shutdown nobody else makes room any
+// more, so it is made here; where that fails nothing more is taken in, for a
+// record behind one that is missing would hide the hole.
 func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind int64) {
 	m := wal.Mark{PosID: c.pos.ID, PosOff: c.pos.Offset - behind, Lost: c.lost, LostUnknown: c.unk, Time: at}
 	if c.pos.IsZero() {
 		m.PosOff = 0
 	}
-	for {
+	for !c.over {
 		room := c.stream.engine.store.Room()
 		err := c.stream.append(rec, m)
-		if err == nil {
+		switch {
+		case err == nil:
 			c.lost, c.unk = 0, false
 			return
-		}
-		if !errors.Is(err, wal.ErrBusy) || !c.stream.cfg.Source.Waits() {
+		case errors.Is(err, wal.ErrBusy) && ctx.Err() != nil:
+			c.over = c.stream.sync(ctx) != nil
+			c.stream.torn.Store(c.over && c.pos.IsZero())
+		case errors.Is(err, wal.ErrBusy) && c.stream.cfg.Source.Waits():
+			c.stream.poke()
+			select {
+			case <-room:
+			case <-ctx.Done():
+			}
+		default:
 			c.lost += int64(len(rec))
-			return
-		}
-		c.stream.poke()
-		select {
-		case <-room:
-		case <-ctx.Done():
 			return
 		}
 	}

@@ -30,12 +30,21 @@ type Engine struct {
 	wake    chan struct{} // of the dispatcher; capacity 1
 	spare   chan struct{} // of prepare; capacity 1
 	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
-	running atomic.Bool
-	closing sync.Once
+	life    atomic.Int32
 
 	changing sync.Mutex
 	change   chan struct{} // closed when an object is let go; nil: nobody waits
 }
+
+// The life of an Engine.
+const (
+	lifeNew int32 = iota
+	lifeRun
+	lifeClosed
+)
+
+// ErrClosed says that the Engine has ended: nothing was taken in or made durable.
+var ErrClosed = wal.ErrClosed
 
 // New validates cfg, opens the state folder and recovers what it holds, so that
 // Append and Status work at once. It starts nothing: Run does. Bad config is a
@@ -54,7 +63,7 @@ func New(cfg Config) (*Engine, error) {
 	e.store, err = wal.Open(wal.Options{
 		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
 		Machine: readID("/etc/machine-id"), Boot: readID("/proc/sys/kernel/random/boot_id"),
-		Hashes: e.hashes, SaneAfter: saneAfter, Wake: e.poke,
+		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Wake: e.poke,
 	})
 	if err != nil {
 		return nil, err
@@ -84,11 +93,13 @@ var saneAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // uploads. It owns every goroutine, and returns when all have stopped. What is
 // not uploaded by then is kept: Run never waits for the queue, save with
 // Config.Drain, when it returns as soon as every source has finished and
-// everything is archived. It closes the Engine.
+// everything is archived. An error says what could not be kept at the end. Run
+// closes the Engine.
 func (e *Engine) Run(ctx context.Context) error {
-	if !e.running.CompareAndSwap(false, true) {
-		return errors.New("engine: Run was called before")
+	if !e.life.CompareAndSwap(lifeNew, lifeRun) {
+		return errors.New("engine: Run was called before, or the engine is closed")
 	}
+	defer e.life.Store(lifeClosed)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var sources, workers sync.WaitGroup
@@ -110,14 +121,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	sources.Wait()
 	workers.Wait()
-	stop := e.store.Stop
+	var errs []error
 	for _, st := range e.streams {
-		if err := st.wal.Sync(); err != nil {
-			e.log.Error("shutdown: the last bytes could not be kept", "stream", st.cfg.Name, "err", err)
-			stop = func() error { return nil }
+		st.wal.End()
+		err := st.wal.Sync()
+		if err == nil && st.torn.Load() {
+			err = errors.New("spool was full")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("engine: the last bytes of stream %s could not be kept: %w", st.cfg.Name, err))
 		}
 	}
-	return errors.Join(stop(), e.Close())
+	if errs == nil {
+		errs = append(errs, e.store.Stop())
+	}
+	return errors.Join(append(errs, e.store.Close())...)
 }
 
 // drain seals what is open, once every source has finished, and waits until
@@ -152,15 +170,22 @@ func (e *Engine) drain(ctx context.Context) bool {
 	}
 }
 
-// Close lets go of the state folder. Run does it by itself.
-func (e *Engine) Close() (err error) {
-	e.closing.Do(func() { err = e.store.Close() })
-	return err
+// Close lets go of the state folder of an Engine that is not to be Run; Run
+// does it by itself, and while it works Close fails. Closing twice is safe.
+func (e *Engine) Close() error {
+	switch {
+	case e.life.CompareAndSwap(lifeNew, lifeClosed):
+		return e.store.Close()
+	case e.life.Load() == lifeRun:
+		return errors.New("engine: Run is at work; cancel its context, and it closes the engine")
+	}
+	return nil
 }
 
 // Append adds one record to a stream that has no Source. It waits, as long as
 // ctx allows, while memory for unsynced bytes is used up. The record is kept
-// once a later Sync has returned, or one sync interval later.
+// once a later Sync has returned, or one sync interval later. Once Run has ended
+// it fails with ErrClosed.
 func (e *Engine) Append(ctx context.Context, stream string, record []byte) error {
 	st, err := e.stream(stream)
 	if err != nil {

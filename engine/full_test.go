@@ -59,7 +59,7 @@ func TestAnOpenObjectThatFillsTheSpoolIsEndedAndNothingStandsStill(t *testing.T)
 				var want bytes.Buffer
 				ctx, cancel := context.WithTimeout(t.Context(), 6*time.Hour)
 				defer cancel()
-				for i := range 7000 {
+				for i := range 6500 {
 					rec := fmt.Appendf(nil, "%06d some words\n", i)
 					if err := e.Append(ctx, "log", rec); err != nil {
 						t.Fatalf("append %d: %v\n%s", i, err, log.String())

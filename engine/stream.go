@@ -20,6 +20,7 @@ type stream struct {
 	key    keyTemplate
 	kick   chan struct{} // of keep; capacity 1
 
+	torn    atomic.Bool // what was read last could not be kept at shutdown
 	endKept atomic.Bool // the open object holds slots that others wait for: keep ends it
 
 	mu        sync.Mutex
@@ -30,6 +31,9 @@ type stream struct {
 	state     string // of the source
 	err       error  // of the last sync
 }
+
+// memoryBytes is how much may wait for its sync, over all streams.
+const memoryBytes = 2 << 20
 
 // gapSpacing bounds how often losses end objects: one that follows sooner goes
 // into the same object, and its count into the gap of the next.
@@ -45,6 +49,9 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 		return nil, fmt.Errorf("stream %s: %w", c.Name, err)
 	}
 	w.SetLayout(wal.Layout{PartSize: c.Object.PartSize, Destination: c.Destination, Hash: e.dests[c.Destination].limits.Hash})
+	// Half of the memory is for what comes in while flash is slow. The other half
+	// must not fill up with bytes of which no stream has enough to sync them.
+	c.Sync.Bytes = min(c.Sync.Bytes, memoryBytes/2/int64(len(e.cfg.Streams)))
 	st := &stream{cfg: c, engine: e, wal: w, key: key, kick: make(chan struct{}, 1), state: "embedded"}
 	if c.Source != nil {
 		st.state = "starting"

@@ -317,12 +317,14 @@ func (s *Store) note(format string, args ...any) {
 }
 
 // Close writes the facts that were only noted and lets go of the folder. It
-// does not sync streams.
+// does not sync streams; what is appended or synced later fails with ErrClosed.
 func (s *Store) Close() error {
 	var errs []error
 	for _, st := range s.streams {
+		st.End()
 		st.syncing.Lock()
 		st.close()
+		st.closed = true
 		st.syncing.Unlock()
 	}
 	if s.journal != nil {

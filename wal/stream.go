@@ -13,6 +13,9 @@ import (
 // Wait for Room, or count the record as lost.
 var ErrBusy = errors.New("no memory left for bytes that wait for their sync")
 
+// ErrClosed says that the store is closed, or that the stream has ended.
+var ErrClosed = errors.New("the state folder is closed")
+
 // MaxRecord is the greatest record that Append takes, in bytes.
 const MaxRecord = 1 << 20
 
@@ -46,12 +49,14 @@ type Stream struct {
 	partSize int64  // of that object
 	layout   Layout // of the next one
 	pending  int64  // bytes in items and cur
+	ended    bool   // nothing may be appended any more
 
 	syncing sync.Mutex // held by Sync; guards what follows
 	slot    *slotFile  // being written; nil: the next sync begins with a roll
 	digest  digest
 	keptID  uint64 // where the source stood behind the last kept record
 	keptOff int64
+	closed  bool // the store is: another process may hold its folder
 }
 
 // item is a frame, or, with frame nil, the end of an object.
@@ -71,6 +76,9 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return fmt.Errorf("append to %s: %w", s.name, ErrClosed)
+	}
 	if !s.store.memory.take(int64(len(rec)), s.pending) {
 		return ErrBusy
 	}
@@ -223,6 +231,15 @@ func (s *Stream) SetLayout(l Layout) {
 	if changed {
 		s.store.Note(Fact{Kind: Shaped, Stream: s.id.stream, Size: l.PartSize, Name: l.Destination, Hash: l.Hash})
 	}
+}
+
+// End makes every later Append fail with ErrClosed, and those that wait for
+// Room look again. A Sync behind it makes all that was ever appended durable.
+func (s *Stream) End() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.store.memory.give(0, nil)
 }
 
 // Progress is where a stream stands.

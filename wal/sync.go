@@ -25,6 +25,9 @@ type slotFile struct {
 func (s *Stream) Sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
+	if s.closed {
+		return fmt.Errorf("sync %s: %w", s.name, ErrClosed)
+	}
 	for left := s.due(); left > 0; {
 		items, kept := s.front(left)
 		n, dirty, err := s.write(items, kept)

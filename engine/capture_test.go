@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/hal/haltest"
+	"github.com/seed-7270d448/dray/transport/local"
+	"github.com/seed-7270d448/dray/wal"
+)
+
+// cramped starts to capture src with the memory for unsynced bytes used up by
+// others and nobody to make room, then stops it.
+func cramped(t *testing.T, src *haltest.Script) *Engine {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "archive")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	to, err := local.New(local.Config{Path: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Config{StateDir: filepath.Join(t.TempDir(), "state"), Device: "gw",
+		Spool: Spool{MaxBytes: 48 << 20, MinFree: -1, WhenFull: Block},
+		Streams: []Stream{{Name: "hog", Destination: "disk", Object: Object{MaxBytes: 8 << 20}},
+			{Name: "log", Source: src, Framing: hal.Framing{Kind: "lines"}, Destination: "disk", Object: Object{MaxBytes: 8 << 20}}},
+		Destinations: []Destination{{Name: "disk", To: to}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The stream's own floor is used up first, then all that the others leave.
+	if err := e.streams[1].append(append(make([]byte, 65_000), '\n'), wal.Mark{PosID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for left := memoryBytes - 65_001 - 600; left > 0; left -= min(left, 100_000) {
+		if err := e.streams[0].append(make([]byte, min(left, 100_000)), wal.Mark{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { e.streams[1].capture(ctx); close(done) }()
+	synctest.Wait()
+	cancel()
+	<-done
+	return e
+}
+
+// lines are records of such lengths.
+func lines(lengths ...int) string {
+	var b strings.Builder
+	for i, n := range lengths {
+		fmt.Fprintf(&b, "%0*d\n", n-1, i)
+	}
+	return b.String()
+}
+
+func TestARecordThatWaitsAtShutdownIsNotPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text := lines(100, 1000, 50, 60, 70)
+		src := &haltest.Script{CanWait: true, Steps: []haltest.Step{haltest.Bytes(text + "half a li")}}
+		e := cramped(t, src)
+		defer e.Close()
+		if got, want := e.streams[1].wal.Progress().Appended, int64(65_001+len(text)+len("half a li")); got != want {
+			t.Errorf("%d of %d bytes read were taken in", got, want)
+		}
+	})
+}
+
+func TestAFollowedFileGoesOnWhereAShutdownLeftIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text := lines(100, 1000, 50, 60, 70)
+		src := &haltest.Script{CanWait: true, Seeks: true, Steps: []haltest.Step{haltest.Bytes(text + "half a li")}}
+		e := cramped(t, src)
+		defer e.Close()
+		p := e.streams[1].wal.Progress()
+		if taken := p.Appended - 65_001; p.PosOff != taken {
+			t.Errorf("%d bytes of the file were taken in, the next run goes on at %d", taken, p.PosOff)
+		}
+	})
+}
