@@ -2,6 +2,7 @@ package transport
 
 import (
 	"hash/crc32"
+	"hash/crc64"
 	"math"
 	"testing"
 
@@ -18,6 +19,27 @@ func TestCombineCRC32CEqualsTheCRCOfTheConcatenation(t *testing.T) {
 			t.Fatalf("combine(%d bytes, %d bytes) = %08x, want %08x", len(a), len(b), got, want)
 		}
 	})
+}
+
+func TestCombineOfEveryCRCEqualsTheCRCOfTheConcatenation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := rapid.SliceOfN(rapid.Byte(), 0, 5000).Draw(t, "a")
+		b := rapid.SliceOfN(rapid.Byte(), 0, 5000).Draw(t, "b")
+		n, ab := int64(len(b)), append(append([]byte{}, a...), b...)
+		if got, want := CombineCRC32(crc32.ChecksumIEEE(a), crc32.ChecksumIEEE(b), n), crc32.ChecksumIEEE(ab); got != want {
+			t.Fatalf("CRC32: combine(%d bytes, %d bytes) = %08x, want %08x", len(a), len(b), got, want)
+		}
+		if got, want := CombineCRC64NVME(crc64.Checksum(a, NVME()), crc64.Checksum(b, NVME()), n), crc64.Checksum(ab, NVME()); got != want {
+			t.Fatalf("CRC64NVME: combine(%d bytes, %d bytes) = %016x, want %016x", len(a), len(b), got, want)
+		}
+	})
+}
+
+func TestCRC64NVMEHasItsPublishedCheckValue(t *testing.T) {
+	// The value for "123456789" in the catalogue of CRCs, CRC-64/NVME.
+	if got, want := crc64.Checksum([]byte("123456789"), NVME()), uint64(0xAE8B14860A799888); got != want {
+		t.Errorf("got %016x, want %016x", got, want)
+	}
 }
 
 func TestCombineCRC32CIsAssociativeAtAnyLength(t *testing.T) {
