@@ -20,11 +20,17 @@ type flight struct {
 	alone bool         // an action that suffers no other beside it
 }
 
+// held is the patience with one object.
+type held struct {
+	*pace
+	fails int // in a row
+}
+
 // dispatcher hands out the next steps. Everything in it belongs to one goroutine.
 type dispatcher struct {
 	e       *Engine
 	flights map[objectID]*flight
-	held    map[objectID]*pace // objects that failed by themselves, not by their link
+	held    map[objectID]*held // objects that failed
 	running int
 	turn    int // stream that is looked at first: each in turn
 	results chan result
@@ -32,7 +38,7 @@ type dispatcher struct {
 
 // dispatch runs steps until ctx is done, and returns when all workers have.
 func (e *Engine) dispatch(ctx context.Context) {
-	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*pace{}, results: make(chan result)}
+	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*held{}, results: make(chan result)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -144,7 +150,7 @@ func (d *dispatcher) settle(r result) {
 	now := time.Now()
 	if r.local == nil && r.err == nil {
 		delete(d.held, r.id)
-	} else if r.local != nil || isAnswer(transport.KindOf(r.err)) || transport.KindOf(r.err) == transport.Corrupt {
+	} else {
 		d.hold(r, now)
 	}
 	if !r.step.action.remote() {
@@ -167,17 +173,24 @@ func (d *dispatcher) settle(r result) {
 	}
 }
 
-// hold keeps one object back that failed by itself, so that it is tried again
-// with patience and stands in nobody's way. What the failure settled for good
-// (an expired upload, a missing part) goes on at once, but only once in a row.
+// hold keeps an object back that failed, so that it is tried again with
+// patience and others go before it: one that can never pass must not stand in
+// the way of all. What the failure settled for good (an expired upload, a
+// missing part) goes on at once, and what the link does to any object counts
+// from its third time, each only once in a row.
 func (d *dispatcher) hold(r result, now time.Time) {
 	h := d.held[r.id]
 	if h == nil {
-		h = newPace(newRand())
+		h = &held{pace: newPace(newRand())}
 		d.held[r.id] = h
-		if r.progress {
-			return
-		}
+	}
+	h.fails++
+	switch kind := transport.KindOf(r.err); {
+	case r.local != nil:
+	case r.progress && h.fails == 1:
+		return
+	case (kind == transport.Offline || kind == transport.Throttled || kind == transport.Denied) && h.fails < 3:
+		return
 	}
 	err := r.local
 	if err == nil {

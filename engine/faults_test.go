@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
@@ -133,6 +134,59 @@ func TestLostRepliesEndInExactlyOneObjectEach(t *testing.T) {
 			if want := (len(want) + 699_999) / 700_000; receipts < want || receipts > want+1 {
 				t.Errorf("seed %d: %d receipts, want %d", seed, receipts, want)
 			}
+		})
+	}
+}
+
+// poisoned is a destination that answers one object's parts with an error for ever.
+type poisoned struct {
+	transport.Destination
+	kind transport.Kind
+	key  string // the first that came
+	mu   sync.Mutex
+}
+
+func (p *poisoned) Put(ctx context.Context, o transport.Object, b transport.Body) (transport.Receipt, error) {
+	p.mu.Lock()
+	if p.key == "" {
+		p.key = o.Key
+	}
+	bad := p.key == o.Key
+	p.mu.Unlock()
+	if bad {
+		return transport.Receipt{}, &transport.Error{Op: "put", Key: o.Key, Kind: p.kind, Unknown: true, Err: errors.New("it always fails")}
+	}
+	return p.Destination.Put(ctx, o, b)
+}
+
+func TestOneObjectThatAlwaysFailsStandsInNobodysWay(t *testing.T) {
+	for kind := transport.Temporary; kind <= transport.Invalid; kind++ {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				to := &poisoned{Destination: newLocal(t, filepath.Join(dir, "archive")), kind: kind}
+				e, err := engine.New(engine.Config{
+					StateDir: filepath.Join(dir, "state"), Device: "gw", Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1},
+					Streams: []engine.Stream{{Name: "log", Source: &pipe{bytes.NewReader(numbered(2000))}, Framing: hal.Framing{Kind: "lines"},
+						Object: engine.Object{MaxBytes: 10_000}, Destination: "disk"}},
+					Destinations: []engine.Destination{{Name: "disk", To: to}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+				defer cancel()
+				go func() {
+					<-time.After(100 * time.Minute)
+					if s := e.Status(); s.Destinations[0].PendingObjects != 1 {
+						t.Errorf("%d objects wait after 100 minutes, want the one that fails", s.Destinations[0].PendingObjects)
+					}
+					cancel()
+				}()
+				if err := e.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }

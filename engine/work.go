@@ -174,18 +174,28 @@ func (e *Engine) create(ctx context.Context, r *result) {
 	}
 }
 
-// sweep aborts every upload under exactly the object's key. Where listing is
-// denied it says so and goes on.
+// sweep aborts every upload under exactly the object's key. Where that is denied
+// it says so and goes on: an upload left behind is the lesser evil.
 func (e *Engine) sweep(ctx context.Context, t task) error {
 	uploads, _, err := t.dest.to.Find(ctx, t.upload.Object.Key)
-	if transport.KindOf(err) == transport.Denied {
-		e.log.Warn("an upload may have been left behind: listing uploads is denied", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
-		err = nil
-	}
+	err = e.leave(t, err)
 	for _, u := range uploads {
 		if err == nil {
-			err = t.dest.to.Abort(ctx, u)
+			err = e.leave(t, t.dest.to.Abort(ctx, u))
 		}
+	}
+	return err
+}
+
+// leave says that an upload may be left behind if err is that ending it is
+// denied. It returns any other error, and nil for one that there is none of.
+func (e *Engine) leave(t task, err error) error {
+	switch transport.KindOf(err) {
+	case transport.Denied:
+		e.log.Warn("an upload may be left behind: it may not be looked for and ended", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
+		return nil
+	case transport.Gone:
+		return nil
 	}
 	return err
 }
@@ -295,8 +305,8 @@ func identity(m map[string]string) map[string]string {
 func (e *Engine) abort(ctx context.Context, r *result) {
 	if r.upload.ID == "" {
 		r.err = e.sweep(ctx, r.task)
-	} else if err := r.dest.to.Abort(ctx, r.upload); transport.KindOf(err) != transport.Gone {
-		r.err = err
+	} else {
+		r.err = e.leave(r.task, r.dest.to.Abort(ctx, r.upload))
 	}
 	if r.err == nil {
 		e.done(r, wal.Fact{Kind: wal.Reset})

@@ -51,10 +51,15 @@ func lockDir(dir string) (*os.File, error) {
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))
 		return nil, &InUseError{Dir: dir, PID: pid}
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
-	return f, err
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	return f, nil
 }
 
 // identify raises the run and, on new or changed hardware, makes a new epoch.
