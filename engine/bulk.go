@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,18 +23,25 @@ func ask(ctx context.Context, question func() error) error {
 		p.begin()
 		err := question()
 		p.done(time.Now(), err)
-		switch transport.KindOf(err) {
-		case transport.Temporary, transport.Throttled, transport.Offline:
-		default:
-			return err
-		}
-		if err == nil || n == askTries {
+		if !passing(err) || n == askTries {
 			return err
 		}
 		if !sleep(ctx, time.Until(p.nextTry)) {
 			return err
 		}
 	}
+}
+
+// passing says that err is of the link or the service and may heal by itself.
+func passing(err error) bool {
+	if te := (*transport.Error)(nil); !errors.As(err, &te) {
+		return false
+	}
+	switch transport.KindOf(err) {
+	case transport.Temporary, transport.Throttled, transport.Offline:
+		return true
+	}
+	return false
 }
 
 // bulk calls do for each item that feed yields, several at a time, and returns

@@ -77,18 +77,24 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	}
 	d.e.store.View(func(s *wal.State) {
 		d.turn++
-		for i := range s.Streams {
-			st := s.Streams[(i+d.turn)%len(s.Streams)]
-			for j := range st.Objects {
-				if d.running+len(tasks) >= d.e.cfg.Workers {
-					return
+		// A link that fails is probed with objects that have not failed before
+		// those that have: it may be they, and not the link.
+		for _, again := range []bool{false, true} {
+			for i := range s.Streams {
+				st := s.Streams[(i+d.turn)%len(s.Streams)]
+				for j := range st.Objects {
+					if d.running+len(tasks) >= d.e.cfg.Workers {
+						return
+					}
+					o := &st.Objects[j]
+					dest := d.e.dests[s.Layout(o).Destination]
+					if dest == nil {
+						continue // it is not configured any more; the bytes are kept
+					}
+					if suspect := dest.pace.failing && d.held[objectID{st.ID, o.Start}] != nil; suspect == again {
+						tasks = d.object(tasks, s, st, o, dest, now, later)
+					}
 				}
-				o := &st.Objects[j]
-				dest := d.e.dests[s.Layout(o).Destination]
-				if dest == nil {
-					continue // it is not configured any more; the bytes are kept
-				}
-				tasks = d.object(tasks, s, st, o, dest, now, later)
 			}
 		}
 	})

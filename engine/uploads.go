@@ -46,11 +46,15 @@ func Uploads(ctx context.Context, cfg Config, only string, own func(context.Cont
 		all  []LeftUpload
 		errs []error
 	)
+	archived, err := receiptEpochs(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
 	for _, d := range cfg.Destinations {
 		if only != "" && d.Name != only {
 			continue
 		}
-		list, err := uploadsAt(ctx, cfg, d, own)
+		list, err := uploadsAt(ctx, cfg, d, archived, own)
 		all = append(all, list...)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("destination %s: %w", d.Name, err))
@@ -62,7 +66,20 @@ func Uploads(ctx context.Context, cfg Config, only string, own func(context.Cont
 	return all, errors.Join(errs...)
 }
 
-func uploadsAt(ctx context.Context, cfg Config, d Destination, own func(context.Context) (Ownership, error)) ([]LeftUpload, error) {
+// receiptEpochs returns the epochs that the receipts name: they know of those
+// whose journal was lost.
+func receiptEpochs(stateDir string) ([]string, error) {
+	var epochs []string
+	err := ReadReceipts(stateDir, func(r Receipt) error {
+		if len(r.Epoch) == 16 && !slices.Contains(epochs, r.Epoch) && len(epochs) < 1000 {
+			epochs = append(epochs, r.Epoch)
+		}
+		return nil
+	})
+	return epochs, err
+}
+
+func uploadsAt(ctx context.Context, cfg Config, d Destination, archived []string, own func(context.Context) (Ownership, error)) ([]LeftUpload, error) {
 	c, ok := d.To.(transport.Catalogue)
 	if !ok {
 		return nil, errors.New("it cannot list uploads")
@@ -71,6 +88,7 @@ func uploadsAt(ctx context.Context, cfg Config, d Destination, own func(context.
 	if err != nil {
 		return nil, err
 	}
+	before.Past = append(archived[:len(archived):len(archived)], before.Past...)
 	templates := templatesFor(cfg, d.Name)
 	found := map[string]LeftUpload{} // by ID and key: a list of several prefixes may repeat itself
 	for _, prefix := range prefixes(templates, cfg.Device) {
@@ -190,7 +208,13 @@ func prefixes(templates []streamKey, device string) []string {
 		all = append(all, t.key.prefix(device))
 	}
 	slices.Sort(all)
-	return slices.CompactFunc(all, func(a, b string) bool { return strings.HasPrefix(b, a) })
+	least := all[:0]
+	for _, p := range all {
+		if n := len(least); n == 0 || !strings.HasPrefix(p, least[n-1]) {
+			least = append(least, p)
+		}
+	}
+	return least
 }
 
 // prefix returns what every key of the device begins with, whichever its stream.
