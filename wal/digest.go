@@ -63,6 +63,9 @@ func (d *digest) seal(emit func(Fact)) {
 		return
 	}
 	f := Fact{Kind: Sealed, Stream: d.stream, Start: d.object, End: d.part + d.n}
+	if f.End == f.Start { // start-up found nothing of it
+		f = Fact{Kind: Freed, Stream: d.stream, Start: d.object}
+	}
 	if d.n > 0 {
 		f.CRC, f.Sum = d.crc, d.sum()
 	}

@@ -144,6 +144,10 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		}
 	case Freed:
 		st.freed = max(st.freed, o.End)
+		if !o.Sealed() { // nothing is left of it, so its gap is the next one's
+			st.carry += o.Gap
+			st.carryUnk = st.carryUnk || o.GapUnknown
+		}
 		i := 0
 		for &st.Objects[i] != o {
 			i++

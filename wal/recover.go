@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"time"
 )
@@ -50,7 +51,8 @@ type recovery struct {
 	st     *StreamState
 	id     streamID
 	slots  []extent
-	first  int // index of the slot that the scan begins with
+	first  int   // index of the slot that the scan begins with
+	floor  int64 // all below is known from facts
 	digest digest
 	chain  chain
 	whole  int64 // offset behind the last whole record
@@ -61,50 +63,50 @@ type recovery struct {
 	reuse  bool    // the newest slot can be appended to
 }
 
-// start finds the newest slot with a good header and takes the digest from it.
-// Without any, the open part is read again from its start.
+// start stands the digest where the facts end, and finds the slot to begin with.
+//
+// What the facts say is not derived again: the frames below floor are only
+// followed, so rot among them is for whoever sends their object to find. Is the
+// newest slot wholly behind floor, the digest is in its header; should that not
+// fit the facts, the frames from floor on are read again.
 func (r *recovery) start() error {
 	r.slots = append([]extent(nil), r.st.slots...)
-	r.whole = r.store.state.known(r.st)
-	r.chain = chain{id: r.id, at: r.whole}
-	for r.first = len(r.slots) - 1; r.first >= 0; r.first-- {
-		h, ok, err := r.header(r.first)
+	r.stand()
+	if len(r.slots) == 0 {
+		r.whole = r.store.state.known(r.st)
+		r.chain = chain{id: r.id, at: r.whole}
+		return nil
+	}
+	for r.first < len(r.slots)-1 && r.slots[r.first+1].base <= r.floor {
+		r.first++
+	}
+	for i := len(r.slots) - 1; i >= r.first; i-- {
+		h, ok, err := r.header(i)
 		if err != nil {
 			return err
 		}
-		if ok {
-			r.digest.load(&h, r.store.hashes)
-			r.posID, r.posOff = h.posID, h.posOff
-			r.chain.run = h.run
-			break
+		if !ok {
+			continue
 		}
+		if h.base > r.floor && h.object == r.digest.object && (h.object < 0 || h.part == r.floor) {
+			r.digest.load(&h, r.store.hashes)
+			r.first, r.chain.run = i, h.run
+		}
+		break
 	}
-	if r.first < 0 && len(r.slots) > 0 {
-		r.first = 0
-	}
-	if r.first >= 0 && len(r.slots) > 0 {
-		r.whole = r.slots[r.first].base
-		r.chain.at = r.whole
-	}
-	r.first = max(r.first, 0)
-	if o := r.st.last(); o != nil && !o.Sealed() && r.digest.object < 0 {
-		r.rehash(o)
-	}
+	r.whole = r.slots[r.first].base
+	r.chain = chain{id: r.id, run: r.chain.run, at: r.whole}
 	return nil
 }
 
-// rehash makes the digest begin anew at the open part of o, and the scan at the
-// slot that holds it.
-func (r *recovery) rehash(o *Object) {
-	l := r.store.state.layouts[o.layout]
-	r.digest.open(o.Start, l, r.store.hashes)
-	if o.Up != nil {
-		r.digest.nextPart(o.Start + int64(len(o.Up.Parts))*l.PartSize)
+// stand makes the digest begin where the facts end: at the open part of the
+// open object, or behind the last one.
+func (r *recovery) stand() {
+	r.floor = r.store.state.floor(r.st)
+	if o := r.st.last(); o != nil && !o.Sealed() {
+		r.digest.open(o.Start, r.store.state.layouts[o.layout], r.store.hashes)
+		r.digest.nextPart(r.floor)
 	}
-	for r.first > 0 && r.slots[r.first].base > r.digest.part {
-		r.first--
-	}
-	r.whole, r.chain.at, r.chain.run = r.slots[r.first].base, r.slots[r.first].base, 0
 }
 
 func (r *recovery) header(i int) (h slotHeader, ok bool, err error) {
@@ -193,26 +195,34 @@ func (r *recovery) take(f *slotReader, pos int64, h *header, payload []byte) err
 }
 
 func (r *recovery) digestFrame(h *header, payload []byte) {
-	if r.digest.object >= 0 && h.offset < r.digest.part {
-		return // rehash: before the part that is read again
+	if h.end() <= r.floor {
+		return
+	}
+	if h.offset < r.floor { // it began before its part did
+		tail := *h
+		tail.flags, tail.skip, tail.lost = 0, 0, 0
+		payload = payload[r.floor-h.offset:]
+		tail.offset, tail.length, tail.crc = r.floor, uint32(len(payload)), crc32.Checksum(payload, castagnoli)
+		h = &tail
 	}
 	r.digest.frame(h, payload, r.store.state.layouts[r.st.layout], r.store.hashes, r.store.derive)
 }
 
-// hole gives up the offsets from the last whole record up to end. What of them
-// was freed already is no loss.
+// hole passes over the offsets from the last whole record up to end. Those that
+// are in no object yet are a gap.
 func (r *recovery) hole(end int64) {
 	if end <= r.whole {
 		return
 	}
-	if from := max(r.whole, r.st.Archived()); from < end {
+	if from := max(r.whole, r.floor); from < end {
 		r.digest.seal(r.store.derive)
 		if r.st.counted < end {
 			r.store.note("spool: stream %s: %d bytes at offset %d cannot be read or are incomplete; they are a counted gap", r.st.Name, end-from, from)
 		}
 		r.store.derive(Fact{Kind: Gap, Stream: r.st.ID, Start: from, End: end, Lost: end - from})
+	} else if r.whole >= r.st.Archived() {
+		r.store.note("spool: stream %s: %d bytes at offset %d, of an object that waits, cannot be read", r.st.Name, end-r.whole, r.whole)
 	}
-	r.digest.object = -1
 	r.skip = end - r.whole
 	r.whole = end
 	r.chain.at = max(r.chain.at, end)

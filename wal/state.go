@@ -100,19 +100,24 @@ func (st *StreamState) last() *Object {
 
 // known is the highest offset that any fact names. All below it was kept once.
 func (s *State) known(st *StreamState) int64 {
-	k := max(st.freed, st.counted)
+	k := max(s.floor(st), st.freed, st.counted)
 	if n := len(st.slots); n > 0 {
 		k = max(k, st.slots[n-1].base)
 	}
-	if o := st.last(); o != nil {
-		k = max(k, o.Start)
-		if o.Sealed() {
-			k = max(k, o.End)
-		} else if o.Up != nil {
-			k = max(k, o.Start+int64(len(o.Up.Parts))*s.layouts[o.layout].PartSize)
-		}
-	}
 	return k
+}
+
+// floor is the offset up to which facts say what became of every byte: it is in
+// an object whose extent is known so far, or was freed.
+func (s *State) floor(st *StreamState) int64 {
+	o := st.last()
+	switch {
+	case o == nil:
+		return st.freed
+	case o.Sealed():
+		return max(st.freed, o.End)
+	}
+	return o.Start + int64(o.NumParts())*s.layouts[o.layout].PartSize
 }
 
 // apply folds one fact in. It is total: a fact about something that is not
@@ -158,6 +163,13 @@ func (s *State) apply(f Fact) {
 			last.slot = f.Slot
 		}
 	case Gap:
+		if f.End > f.Start { // what an object has of it is no gap, damaged or not
+			has := max(s.floor(st)-f.Start, 0)
+			f.Start, f.Lost = f.Start+has, f.Lost-has
+			if f.Start >= f.End {
+				return
+			}
+		}
 		if f.Start >= st.counted {
 			st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
 			st.counted = max(f.End, f.Start+1)
