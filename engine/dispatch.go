@@ -175,7 +175,11 @@ func (d *dispatcher) settle(r result) {
 		dest.lastErr = ""
 	}
 	if after := dest.pace.link(); after != before {
-		d.e.log.Info("link is "+after, "destination", dest.cfg.Name, "was", before, "err", r.err)
+		log := d.e.log.With("destination", dest.cfg.Name, "was", before)
+		if r.err != nil {
+			log = log.With("err", r.err)
+		}
+		log.Info("link is " + after)
 	}
 }
 

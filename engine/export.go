@@ -56,9 +56,10 @@ func Export(stateDir string, sel ExportSelection, w io.Writer) (ExportReport, er
 				continue
 			}
 			if sel.Stream == "" && id != 0 && st.Name != r.Stream {
-				err = errors.New("it holds several streams: name one with -stream")
+				err = errors.New("it holds several streams: name one with --stream")
 			}
-			id, r, live = st.ID, ExportReport{Stream: st.Name, Epoch: wal.EpochText(st.Epoch)}, nil
+			id, live = st.ID, nil
+			r = ExportReport{Stream: st.Name, Epoch: wal.EpochText(st.Epoch), Extents: []ExportExtent{}, Missing: []ExportExtent{}}
 			for i := range st.Objects {
 				if o := &st.Objects[i]; !o.Dropped {
 					end := o.End

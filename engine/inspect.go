@@ -59,7 +59,7 @@ func Inspect(stateDir string) (Report, error) {
 		return Report{}, fmt.Errorf("inspect %s: %w", stateDir, err)
 	}
 	defer s.Close()
-	r := Report{StateDir: stateDir, Notes: s.Notes()}
+	r := Report{StateDir: stateDir, Streams: []StreamReport{}, Objects: []ObjectReport{}, Notes: s.Notes()}
 	s.View(func(state *wal.State) {
 		r.Epoch, r.Run, r.Clean = wal.EpochText(state.Epoch), state.Run, state.Stopped
 		for _, st := range state.Streams {
@@ -107,7 +107,7 @@ func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int
 // WriteText writes the report for a person: one screen, the objects that need
 // the most attention first.
 func (r Report) WriteText(w io.Writer) error {
-	how := "was cut off"
+	how := "was cut off, or is still at work"
 	if r.Clean {
 		how = "ended in order"
 	}
