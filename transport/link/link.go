@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +18,10 @@ type Config struct {
 	Dial     time.Duration // limit for name look-up and connecting together; default 30 s
 	TLS      time.Duration // limit for a TLS handshake; default 30 s
 	CAFile   string        // PEM file of CAs to trust besides the system's
+	CertFile string        // PEM file of a client certificate and those that vouch for it; read anew when it changes
+	KeyFile  string        // PEM file of its key; likewise
+	Proxy    Proxy         // default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment
+	Idle     time.Duration // keep a connection that no request uses for so long; default 2 min, at least 1 s
 	MaxConns int           // connections to one host at a time; default 0: as many as there are requests
 	MaxReply int64         // bytes of a reply's body; default 16 MiB
 }
@@ -28,6 +31,7 @@ const (
 	DefaultStall    = 60 * time.Second
 	DefaultDial     = 30 * time.Second
 	DefaultTLS      = 30 * time.Second
+	DefaultIdle     = 2 * time.Minute
 	DefaultMaxReply = 16 << 20
 )
 
@@ -36,15 +40,22 @@ const (
 	// Request head and the beginning of a body go out in one write.
 	writeBuffer = 64 << 10
 	headerBytes = 256 << 10
-	maxIdle     = 16               // connections kept for reuse, at most
-	idleFor     = 30 * time.Second // servers close idle ones; a part sent into a closed one has to be sent again
+	maxIdle     = 16 // connections kept for reuse, at most
 )
+
+// alive finds a connection that broke unseen, as mobile networks drop them,
+// before a part is sent into it: 90 s after the last byte. A server that closes
+// an idle one says so, and it is then not used again. Go's own settings would
+// spend eight probes on a connection that idles for two minutes, these three.
+var alive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 30 * time.Second, Count: 2}
 
 // Transport is the wire. It is an http.RoundTripper, safe for concurrent use.
 // Nothing of it runs between requests, save that each idle connection has two
-// goroutines of net/http's, which end with CloseIdle or after 30 s.
+// goroutines of net/http's, which end with CloseIdle or after Config.Idle.
 type Transport struct {
 	http     *http.Transport
+	pair     *pair // nil: no client certificate
+	sessions *sessions
 	stall    time.Duration
 	maxReply int64
 
@@ -63,13 +74,13 @@ type Counters struct {
 	Stalls        int64 `json:"stalls"`
 }
 
-// New checks c and reads the CA file. It connects to nothing.
+// New checks c and reads the files of certificates. It connects to nothing.
 func New(c Config) (*Transport, error) {
 	for _, d := range []struct {
 		name  string
 		value *time.Duration
 		other time.Duration
-	}{{"stall", &c.Stall, DefaultStall}, {"dial", &c.Dial, DefaultDial}, {"TLS", &c.TLS, DefaultTLS}} {
+	}{{"stall", &c.Stall, DefaultStall}, {"dial", &c.Dial, DefaultDial}, {"TLS", &c.TLS, DefaultTLS}, {"idle", &c.Idle, DefaultIdle}} {
 		if *d.value == 0 {
 			*d.value = d.other
 		}
@@ -87,12 +98,17 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: CA file: %w", err)
 	}
-	t := &Transport{stall: c.Stall, maxReply: c.MaxReply}
+	pair, err := newPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("link: client certificate: %w", err)
+	}
+	t := &Transport{pair: pair, sessions: newSessions(), stall: c.Stall, maxReply: c.MaxReply}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: c.Dial}
+	dialer := &net.Dialer{Timeout: c.Dial, KeepAliveConfig: alive}
 	t.http = &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
+		Proxy:                  c.Proxy.of,
+		OnProxyConnectResponse: connected,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
@@ -104,7 +120,7 @@ func New(c Config) (*Transport, error) {
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            roots,
-			ClientSessionCache: tls.NewLRUClientSessionCache(maxIdle), // saves bytes on metered links
+			ClientSessionCache: t.sessions, // saves bytes on metered links
 		},
 		Protocols:              &protocols,
 		TLSHandshakeTimeout:    c.TLS,
@@ -112,9 +128,12 @@ func New(c Config) (*Transport, error) {
 		MaxConnsPerHost:        c.MaxConns,
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleFor,
+		IdleConnTimeout:        c.Idle,
 		MaxResponseHeaderBytes: headerBytes,
 		WriteBufferSize:        writeBuffer,
+	}
+	if pair != nil {
+		t.http.TLSClientConfig.GetClientCertificate = pair.give
 	}
 	return t, nil
 }
@@ -125,7 +144,7 @@ func trust(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

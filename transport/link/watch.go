@@ -20,6 +20,7 @@ import (
 // body is read to its end or closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
+	t.refresh()
 	ctx, cancel := context.WithCancelCause(req.Context())
 	w := &watch{link: t, limit: t.patience(ctx), cancel: cancel}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -69,7 +70,11 @@ const looks = 8 // within the limit: so a stall is seen at most an eighth late
 // start begins to watch, once the request has its connection. Until then the
 // limits for dialling and the handshake hold.
 func (w *watch) start(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
+	for { // through a proxy that speaks TLS itself there are two layers
+		t, ok := c.(*tls.Conn)
+		if !ok {
+			break
+		}
 		c = t.NetConn()
 	}
 	w.mu.Lock()
