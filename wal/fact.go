@@ -19,7 +19,7 @@ const (
 	Made           // Name, Epoch: a stream begins at offset 0
 	Shaped         // Size (part size), Name (destination), Hash: how objects opened from here on are laid out
 	Totals         // Start, End, Gaps, GapBytes, Lost, Flags: a stream's running figures (snapshots only)
-	Roll           // Slot, Start (base): the stream's bytes from base on are in this slot
+	Roll           // Slot, Start (base), Epoch and Size (the source's position behind the byte before base: its ID and offset): the stream's bytes from base on are in this slot
 	Gap            // Start, End, Lost, Flags: the offsets [Start, End) hold nothing; with End = Start bytes were lost at Start that never had offsets
 	Opened         // Time, Lost, Flags, Run: an object begins
 	Cut            // N, CRC, Sum: part N is whole and kept

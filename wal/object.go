@@ -1,5 +1,7 @@
 package wal
 
+import "sort"
+
 // An Object is an extent of a stream that becomes one object in an archive.
 // It is kept small: a sealed object that waits costs 80 bytes.
 type Object struct {
@@ -172,7 +174,11 @@ func (st *StreamState) dropped(o *Object) {
 		st.carryUnk = st.carryUnk || o.GapUnknown
 		return
 	}
-	if next := st.Object(o.End); next != nil && (next.Up == nil || next.Up.Key == "") {
+	i := sort.Search(len(st.Objects), func(i int) bool { return st.Objects[i].Start >= o.End })
+	if i == len(st.Objects) {
+		return
+	}
+	if next := &st.Objects[i]; next.Up == nil || next.Up.Key == "" {
 		next.Gap += lost
 		next.GapUnknown = next.GapUnknown || o.GapUnknown
 	}

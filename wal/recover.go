@@ -134,6 +134,9 @@ func (r *recovery) slot(i int) error {
 		return err
 	}
 	defer f.f.Close()
+	if e := r.slots[i]; e.posID != 0 {
+		r.posID, r.posOff = e.posID, e.posOff
+	}
 	if at := r.slots[i].base; r.whole < at { // the slot before it ended early
 		r.hole(at)
 	}

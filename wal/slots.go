@@ -151,16 +151,16 @@ func (p *slots) prepare() error {
 	if (made+1)*p.slotBytes > p.maxBytes {
 		return fmt.Errorf("%w: spool.max_bytes is reached", ErrFull)
 	}
-	if p.minFree > 0 {
-		free, err := freeBytes(p.dir)
-		if err != nil {
-			return fmt.Errorf("spool: %w", err)
-		}
-		if free-p.slotBytes < p.minFree {
-			return fmt.Errorf("%w: the file system has %d MiB left and spool.min_free is %d MiB", ErrFull, free>>20, p.minFree>>20)
-		}
+	// Asked also without min_free: filling the disk to find out would take the
+	// journal's last bytes with each try.
+	free, err := freeBytes(p.dir)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
 	}
-	err := p.fill(p.path(n))
+	if free-p.slotBytes < p.minFree {
+		return fmt.Errorf("%w: the file system has %d MiB left and spool.min_free is %d MiB", ErrFull, free>>20, p.minFree>>20)
+	}
+	err = p.fill(p.path(n))
 	p.count(p.slotBytes, 1)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)

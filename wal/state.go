@@ -43,10 +43,13 @@ type StreamState struct {
 	carryUnk bool
 }
 
-// extent says that a stream's bytes from base on, up to the next extent's base, are in slot.
+// extent says that a stream's bytes from base on, up to the next extent's base,
+// are in slot, and where the source stood at base.
 type extent struct {
-	slot uint32
-	base int64
+	slot   uint32
+	base   int64
+	posID  uint64
+	posOff int64
 }
 
 // Stream returns the stream with that ID, nil if there is none.
@@ -78,7 +81,7 @@ func (st *StreamState) Archived() int64 {
 			return o.Start
 		}
 	}
-	return st.freed
+	return max(st.freed, st.counted)
 }
 
 // Object returns the live object that starts there, nil if there is none.
@@ -157,10 +160,10 @@ func (s *State) apply(f Fact) {
 		st.carry, st.carryUnk = f.Lost, f.Flags&FlagLostUnknown != 0
 	case Roll:
 		if n := len(st.slots); n == 0 || st.slots[n-1].base < f.Start {
-			st.slots = append(st.slots, extent{f.Slot, f.Start})
+			st.slots = append(st.slots, extent{f.Slot, f.Start, f.Epoch, f.Size})
 		} else if last := &st.slots[n-1]; last.base == f.Start && last.slot != f.Slot {
 			s.idle = append(s.idle, last.slot) // nothing was kept in it
-			last.slot = f.Slot
+			last.slot, last.posID, last.posOff = f.Slot, f.Epoch, f.Size
 		}
 	case Gap:
 		if f.End > f.Start { // what an object has of it is no gap, damaged or not
@@ -289,7 +292,7 @@ func (s *State) streamFacts(st *StreamState, put func(Fact)) {
 	}
 	shape(st.layout)
 	for _, e := range st.slots {
-		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base})
+		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base, Epoch: e.posID, Size: e.posOff})
 	}
 	// Last, since the gaps of the objects above were counted again as they were opened.
 	put(Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: bit(st.carryUnk, FlagLostUnknown)})

@@ -178,6 +178,23 @@ func TestSeeingFactsTwiceChangesNothing(t *testing.T) {
 	})
 }
 
+func TestADroppedObjectIsInTheGapOfTheNextAlsoBeyondAHole(t *testing.T) {
+	s := fold([]Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Opened, Stream: 1}, {Kind: Sealed, Stream: 1, End: 100},
+		{Kind: Gap, Stream: 1, Start: 100, End: 110, Lost: 10}, {Kind: Opened, Stream: 1, Start: 110}, {Kind: Sealed, Stream: 1, Start: 110, End: 120},
+		{Kind: Dropped, Stream: 1}})
+	if got := s.Streams[0].Objects[1].Gap; got != 110 {
+		t.Errorf("a gap of %d bytes before the next object, want 110", got)
+	}
+}
+
+func TestAGapAtTheEndIsAsGoodAsArchived(t *testing.T) {
+	s := fold([]Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Opened, Stream: 1}, {Kind: Sealed, Stream: 1, End: 100},
+		{Kind: Gap, Stream: 1, Start: 100, End: 110, Lost: 10}, {Kind: Freed, Stream: 1}})
+	if got := s.Streams[0].Archived(); got != 110 {
+		t.Errorf("archived up to %d, want 110", got)
+	}
+}
+
 func TestAnyFactsInAnyOrderFoldWithoutPanic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		facts := life(t)

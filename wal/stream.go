@@ -41,7 +41,10 @@ type Stream struct {
 	cur      *frame // being gathered, not yet in items
 	appended int64  // offset of the next byte
 	kept     int64  // all before it survives a power cut
+	run      int64  // bytes of the frames that share records, up to now
 	skip     int64  // offsets before appended that hold nothing, for the next frame
+	lost     int64  // what discarded frames said was lost before them, for the next frame
+	lostUnk  bool
 	posID    uint64 // where the source stood behind the last record
 	posOff   int64
 	object   int64 // start of the object being gathered; -1: none
@@ -95,6 +98,7 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		f.length += uint32(n)
 		rest = rest[n:]
 		s.appended += int64(n)
+		s.run += int64(n)
 		if len(rest) > 0 {
 			f.flags |= flagMore
 		} else {
@@ -105,6 +109,10 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		if int64(n) == left || f.length == maxPayload {
 			s.closeFrame()
 		}
+	}
+	// Frames that share a record become kept together, so they must fit into a slot.
+	if s.run > s.store.slots.slotBytes/32 {
+		s.closeFrame()
 	}
 	return nil
 }
@@ -119,7 +127,7 @@ func (s *Stream) frame(m *Mark) *frame {
 	}
 	f := &frame{buf: s.store.memory.buffer()}
 	f.header = header{stream: s.id.stream, epoch: s.id.epoch, run: s.store.run, offset: s.appended, skip: s.skip,
-		lost: m.Lost, flags: bit(m.LostUnknown, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
+		lost: m.Lost + s.lost, flags: bit(m.LostUnknown || s.lostUnk, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
 	if m.Time.UnixNano() < s.store.saneAfter {
 		f.flags |= FlagEstimated
 	}
@@ -127,16 +135,20 @@ func (s *Stream) frame(m *Mark) *frame {
 		f.flags |= flagFirst
 		s.object, s.partSize, s.opened = s.appended, s.layout.PartSize, m.Time
 	}
-	s.skip, m.Lost, m.LostUnknown = 0, 0, false
+	s.skip, s.lost, s.lostUnk, m.Lost, m.LostUnknown = 0, 0, false, 0, false
 	s.cur = f
 	return f
 }
 
 func (s *Stream) closeFrame() {
-	if s.cur != nil {
-		s.items = append(s.items, item{s.cur})
-		s.cur = nil
+	if s.cur == nil {
+		return
 	}
+	if s.cur.flags&flagMore == 0 {
+		s.run = 0
+	}
+	s.items = append(s.items, item{s.cur})
+	s.cur = nil
 }
 
 // Seal ends the object being gathered; the next record begins another one. It
@@ -192,23 +204,26 @@ func (s *Stream) Discard() (bytes int64) {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closeFrame()
 	for _, it := range s.items {
-		if it.frame != nil {
-			s.skip += it.frame.skip
-			s.drop(it.frame)
+		if f := it.frame; f != nil {
+			s.skip += f.skip
+			s.lost += f.lost
+			s.lostUnk = s.lostUnk || f.flags&FlagLostUnknown != 0
+			s.drop(f)
 		}
 	}
 	s.items, s.object = nil, -1
 	if s.digest.object >= 0 { // it has kept bytes: end it before the hole
 		s.items = append(s.items, item{})
 	}
-	bytes = s.appended - s.kept
+	end := s.appended
+	bytes = end - s.kept
 	s.skip += bytes
-	s.kept = s.appended
+	s.kept = end
+	s.mu.Unlock()
 	if bytes > 0 {
-		s.store.Note(Fact{Kind: Gap, Stream: s.id.stream, Start: s.appended - bytes, End: s.appended, Lost: bytes})
+		s.store.Note(Fact{Kind: Gap, Stream: s.id.stream, Start: end - bytes, End: end, Lost: bytes})
 	}
 	return bytes
 }

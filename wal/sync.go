@@ -28,6 +28,14 @@ func (s *Stream) Sync() error {
 	if s.closed {
 		return fmt.Errorf("sync %s: %w", s.name, ErrClosed)
 	}
+	if err := s.sync(); err != nil {
+		s.gatherOn()
+		return fmt.Errorf("sync %s: %w", s.name, err)
+	}
+	return nil
+}
+
+func (s *Stream) sync() error {
 	for left := s.due(); left > 0; {
 		items, kept := s.front(left)
 		n, dirty, err := s.write(items, kept)
@@ -36,13 +44,13 @@ func (s *Stream) Sync() error {
 		}
 		if err != nil {
 			s.abandon()
-			return fmt.Errorf("sync %s: %w", s.name, err)
+			return err
 		}
 		n = complete(items[:n])
 		s.keep(items[:n])
 		if left -= n; left > 0 {
 			if err := s.roll(); err != nil {
-				return fmt.Errorf("sync %s: %w", s.name, err)
+				return err
 			}
 		}
 	}
@@ -55,6 +63,21 @@ func (s *Stream) due() int {
 	defer s.mu.Unlock()
 	s.closeFrame()
 	return len(s.items)
+}
+
+// gatherOn takes the last frame up again after a failed sync. Else each try
+// would leave a frame, and its buffer, for the few bytes that came since.
+func (s *Stream) gatherOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.items) - 1
+	if s.cur != nil || n < 0 || s.object < 0 {
+		return
+	}
+	f := s.items[n].frame
+	if f != nil && f.length < maxPayload && f.flags&flagMore == 0 && (f.end()-s.object)%s.partSize != 0 {
+		s.cur, s.items = f, s.items[:n]
+	}
 }
 
 // front returns the first n of them. They do not change any more.
@@ -163,7 +186,7 @@ func (s *Stream) roll() error {
 	}
 	h := slotHeader{id: s.id, run: s.store.run, base: base, name: s.name, posID: s.keptID, posOff: s.keptOff}
 	if err = s.digest.save(&h); err == nil {
-		err = s.store.Commit(Fact{Kind: Roll, Stream: s.id.stream, Slot: n, Start: base})
+		err = s.store.Commit(Fact{Kind: Roll, Stream: s.id.stream, Slot: n, Start: base, Epoch: s.keptID, Size: s.keptOff})
 	}
 	if err != nil {
 		f.Close()
