@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
-	"strings"
+
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,33 +37,62 @@ func (d *Destination) Complete(ctx context.Context, u transport.Upload, parts []
 	case len(missing) > 0:
 		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.Missing, Parts: missing, Err: errors.New("never sent")}
 	}
-	sum := transport.EncodeCRC32C(o.CRC32C)
+	sum, err := d.lay(op, o)
+	if err != nil {
+		return none, err
+	}
+	value, unknown := sum.ofObject(parts)
+	if len(unknown) > 0 {
+		err := fmt.Errorf("their %s checksum is not known", sum.algorithm)
+		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.Missing, Parts: unknown, Err: err}
+	}
+	c := claim{op, o, sum.label(value)}
+	condition := d.ifNoneMatch()
+	if r, err, done := d.before(ctx, c, condition); done {
+		return r, err
+	}
+	v := sum.sums(value)
 	out, err := d.client.CompleteMultipartUpload(link.WithPatience(ctx, completePatience), &s3.CompleteMultipartUploadInput{
-		Bucket:          &d.bucket,
-		Key:             d.key(o.Key),
-		UploadId:        &u.ID,
-		IfNoneMatch:     aws.String("*"),
-		MpuObjectSize:   &o.Size,
-		ChecksumType:    types.ChecksumTypeFullObject,
-		ChecksumCRC32C:  &sum,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: completedParts(parts)},
+		Bucket:               &d.bucket,
+		Key:                  d.key(o.Key),
+		UploadId:             &u.ID,
+		IfNoneMatch:          condition,
+		IfMatch:              d.form.ifMatch,
+		MpuObjectSize:        &o.Size,
+		ChecksumType:         sum.kind,
+		ChecksumCRC32:        v.crc32,
+		ChecksumCRC32C:       v.crc32c,
+		ChecksumCRC64NVME:    v.crc64nvme,
+		ChecksumSHA1:         v.sha1,
+		ChecksumSHA256:       v.sha256,
+		SSECustomerAlgorithm: d.form.customer.algorithm,
+		SSECustomerKey:       d.form.customer.key,
+		SSECustomerKeyMD5:    d.form.customer.md5,
+		MultipartUpload:      &types.CompletedMultipartUpload{Parts: completedParts(sum, parts)},
 	})
 	if err != nil {
-		e := fail(op, o.Key, err)
+		e := d.fail(op, o.Key, err)
 		if wrongParts(e) {
 			e = d.nameWrong(ctx, u, parts, e)
 		}
-		return d.settle(ctx, o, e)
+		return d.settle(ctx, c, d.unconditional(e, condition))
 	}
-	return d.confirm(ctx, op, o, out.ETag, checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), aws.ToString(out.Location))
+	got := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
+	return d.confirm(ctx, c, out.ETag, got.text(out.ChecksumType), aws.ToString(out.Location))
 }
 
-func completedParts(parts []transport.PartReceipt) []types.CompletedPart {
+func completedParts(sum *scheme, parts []transport.PartReceipt) []types.CompletedPart {
 	list := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
-		list[i] = types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag)}
-		if p.HasCRC {
-			list[i].ChecksumCRC32C = aws.String(transport.EncodeCRC32C(p.CRC32C))
+		v := sum.sums(encode(sum.ofPart(p.CRC32C, p.Sum)))
+		list[i] = types.CompletedPart{
+			PartNumber:        aws.Int32(int32(p.Number)),
+			ETag:              aws.String(p.ETag),
+			ChecksumCRC32:     v.crc32,
+			ChecksumCRC32C:    v.crc32c,
+			ChecksumCRC64NVME: v.crc64nvme,
+			ChecksumSHA1:      v.sha1,
+			ChecksumSHA256:    v.sha256,
 		}
 	}
 	return list
@@ -81,177 +108,65 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 	if o.Size < 0 || o.Size > maxPut {
 		return none, invalid(op, o.Key, fmt.Errorf("object of %d bytes: must be at most %d", o.Size, int64(maxPut)))
 	}
-	c, err := newChecked(body, o.Size, o.CRC32C)
+	sum, err := d.lay(op, o)
 	if err != nil {
-		return none, badBody(op, o.Key, c, err)
+		return none, err
 	}
-	sum := transport.EncodeCRC32C(o.CRC32C)
+	value := sum.ofPart(o.CRC32C, o.Sum)
+	if value == nil {
+		return none, invalid(op, o.Key, fmt.Errorf("its %s checksum is not known", sum.algorithm))
+	}
+	b, err := newChecked(body, o.Size, o.CRC32C)
+	if err != nil {
+		return none, badBody(op, o.Key, b, err)
+	}
+	c := claim{op, o, sum.label(encode(value))}
+	condition := d.ifNoneMatch()
+	if r, err, done := d.before(ctx, c, condition); done {
+		return r, err
+	}
+	f, v := &d.form, sum.sums(encode(value))
 	out, err := d.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:         &d.bucket,
-		Key:            d.key(o.Key),
-		ContentType:    aws.String(contentType),
-		ContentLength:  &o.Size,
-		Metadata:       encodeMetadata(o.Metadata),
-		IfNoneMatch:    aws.String("*"),
-		ChecksumCRC32C: &sum,
-		Body:           c,
-	}, unsigned)
+		Bucket:                    &d.bucket,
+		Key:                       d.key(o.Key),
+		Body:                      b,
+		ContentLength:             &o.Size,
+		ContentType:               f.contentType,
+		ContentEncoding:           f.contentEncoding,
+		Metadata:                  f.objectMetadata(o),
+		StorageClass:              f.storageClass,
+		Tagging:                   f.tagging,
+		IfNoneMatch:               condition,
+		IfMatch:                   f.ifMatch,
+		ChecksumCRC32:             v.crc32,
+		ChecksumCRC32C:            v.crc32c,
+		ChecksumCRC64NVME:         v.crc64nvme,
+		ChecksumSHA1:              v.sha1,
+		ChecksumSHA256:            v.sha256,
+		ServerSideEncryption:      f.encryption,
+		SSEKMSKeyId:               f.kmsKey,
+		SSEKMSEncryptionContext:   f.kmsContext,
+		BucketKeyEnabled:          f.bucketKey,
+		SSECustomerAlgorithm:      f.customer.algorithm,
+		SSECustomerKey:            f.customer.key,
+		SSECustomerKeyMD5:         f.customer.md5,
+		ObjectLockMode:            f.lockMode,
+		ObjectLockRetainUntilDate: f.retainUntil(),
+		ObjectLockLegalHoldStatus: f.hold,
+	}, unsigned, f.locked(sum))
 	switch {
-	case c.err != nil:
-		return none, badBody(op, o.Key, c, c.err)
+	case b.err != nil:
+		return none, badBody(op, o.Key, b, b.err)
 	case err != nil:
-		return d.settle(ctx, o, fail(op, o.Key, err))
-	case !c.sent():
-		return d.settle(ctx, o, early(op, o.Key, c))
+		return d.settle(ctx, c, d.unconditional(d.fail(op, o.Key, err), condition))
+	case !b.sent():
+		return d.settle(ctx, c, early(op, o.Key, b))
 	}
-	return d.confirm(ctx, op, o, out.ETag, checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME), "")
-}
-
-// confirm makes a receipt of a success, if it is one.
-func (d *Destination) confirm(ctx context.Context, op string, o transport.Object, etag *string, sum, location string) (transport.Receipt, error) {
-	var none transport.Receipt
-	if !isETag(etag) {
-		return d.settle(ctx, o, &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: errNoETag})
-	}
-	if got, ok := strings.CutPrefix(sum, transport.ChecksumPrefix); ok && got != transport.EncodeCRC32C(o.CRC32C) {
-		err := fmt.Errorf("the server has CRC32C %s, sent was %s: %w", got, transport.EncodeCRC32C(o.CRC32C), transport.ErrChecksum)
-		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.Corrupt, Unknown: true, Err: err}
-	}
-	r := transport.Receipt{Size: o.Size, ETag: *etag, Checksum: sum, Location: plain(location, 2048)}
-	if sum != "" {
-		return r, nil
-	}
-	// It says nothing of the bytes: look at what is there.
-	stored, err := d.head(ctx, op, o.Key)
-	switch {
-	case err == nil && stored == nil:
-		return none, &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: errors.New("status 200, but there is no object")}
-	case err == nil && !stored.IsObject(o):
-		return none, conflict(op, o.Key, stored, errors.New("status 200"))
-	case err == nil:
-		r.Checksum = stored.Checksum
-	case transport.KindOf(err) != transport.Denied: // else it may write but not read: its word has to do
-		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
-	}
-	return r, nil
-}
-
-func conflict(op, key string, stored *transport.Stored, cause error) *transport.Error {
-	err := fmt.Errorf("key is taken by another object of %d bytes: %w", stored.Size, cause)
-	return &transport.Error{Op: op, Key: key, Kind: transport.Conflict, Err: err}
-}
-
-// settle finds out what became of a Complete or Put that failed with e: it may
-// have happened now, or by an earlier try whose reply was lost. What cannot be
-// settled stays e.
-func (d *Destination) settle(ctx context.Context, o transport.Object, e *transport.Error) (transport.Receipt, error) {
-	var none transport.Receipt
-	if !unsettled(e) {
-		return none, e
-	}
-	stored, err := d.head(ctx, e.Op, o.Key)
-	switch {
-	case err == nil && stored == nil:
-		return none, absent(e)
-	case err == nil && stored.IsObject(o):
-		return transport.Receipt{Size: stored.Size, ETag: stored.ETag, Checksum: stored.Checksum}, nil
-	case err == nil:
-		return none, conflict(e.Op, o.Key, stored, e.Err)
-	case transport.KindOf(err) != transport.Denied:
-		e.Unknown = true
-		if e.Kind == transport.Conflict || e.Kind == transport.Gone {
-			e.Kind = transport.KindOf(err) // it is not known to be either
-		}
-		e.Err = fmt.Errorf("%w; asked for the object: %w", e.Err, err)
-		return none, e
-	}
-	// Credentials that can write but not read: nobody but this device makes
-	// keys of its epoch, so a taken one is its own.
-	if taken(e) {
-		r := transport.Receipt{Size: o.Size}
-		if epoch := o.Metadata["dray-epoch"]; epoch == "" || !strings.Contains(o.Key, epoch) {
-			r.InDoubt = fmt.Sprintf("the key %s is taken and may not be read: compare the object there with size %d, CRC32C %s", o.Key, o.Size, transport.EncodeCRC32C(o.CRC32C))
-		}
-		return r, nil
-	}
-	// Gone stays Gone: sent again, the object either is made or its key is
-	// found taken. So a write-only device gets on, and loses nothing if the
-	// upload had expired in truth.
-	return none, e
-}
-
-// unsettled reports whether the object may be there in spite of e. Without a
-// connection there is no use in asking; the next try will.
-func unsettled(e *transport.Error) bool {
-	switch e.Kind {
-	case transport.Gone:
-		return e.Op == "complete"
-	case transport.Conflict:
-		return true
-	case transport.Temporary:
-		return e.Unknown
-	}
-	return false
-}
-
-// taken reports whether the server said that the key is taken.
-func taken(e *transport.Error) bool {
-	return statusOf(e) == http.StatusPreconditionFailed || codeOf(e) == "PreconditionFailed"
-}
-
-// absent is e once it is known that there is no object.
-func absent(e *transport.Error) *transport.Error {
-	switch {
-	case e.Kind == transport.Conflict && taken(e):
-		// It was there a moment ago: somebody removes it, or the server's left
-		// hand does not know its right.
-		e.Kind, e.Unknown = transport.Temporary, true
-	case e.Kind == transport.Conflict && e.Op == "complete":
-		// 409: another request on the key came in between, and all parts have to
-		// be sent again in a new upload.
-		e.Kind = transport.Gone
-	case e.Kind == transport.Conflict:
-		e.Kind = transport.Temporary
-	}
-	return e
-}
-
-// wrongParts reports whether e is of a kind that parts can be the reason of.
-func wrongParts(e *transport.Error) bool {
-	return e.Kind == transport.Missing || e.Kind == transport.Corrupt ||
-		slices.Contains([]string{"EntityTooSmall", "InvalidRequest", "InvalidArgument"}, codeOf(e))
-}
-
-// nameWrong compares the parts as the caller believes them to be with what the
-// server has, and names those that have to be sent again.
-func (d *Destination) nameWrong(ctx context.Context, u transport.Upload, parts []transport.PartReceipt, e *transport.Error) *transport.Error {
-	held, err := d.parts(ctx, e.Op, u)
-	if err != nil {
-		if why := (*transport.Error)(nil); errors.As(err, &why) && (why.Kind == transport.Gone || e.Kind == transport.Missing) {
-			return why
-		}
-		return e
-	}
-	has := make(map[int]transport.PartReceipt, len(held))
-	for _, p := range held {
-		has[p.Number] = p
-	}
-	var wrong []int
-	for _, p := range parts {
-		if h, ok := has[p.Number]; !ok || !samePart(h, p) {
-			wrong = append(wrong, p.Number)
+	if isETag(out.ETag) { // else it did not come from the server
+		if err := d.encrypted(op, o.Key, out.ServerSideEncryption, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
+			return none, err
 		}
 	}
-	switch {
-	case len(wrong) > 0:
-		e.Kind, e.Parts = transport.Missing, wrong
-	case e.Kind == transport.Missing:
-		e.Kind = transport.Temporary // all is there: the server contradicts itself
-	}
-	return e
-}
-
-func samePart(a, b transport.PartReceipt) bool {
-	quotes := func(s string) string { return strings.Trim(s, `"`) }
-	return a.Size == b.Size && (!a.HasCRC || !b.HasCRC || a.CRC32C == b.CRC32C) && quotes(a.ETag) == quotes(b.ETag)
+	got := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
+	return d.confirm(ctx, c, out.ETag, got.text(out.ChecksumType), "")
 }

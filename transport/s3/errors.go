@@ -24,7 +24,7 @@ import (
 // one comes with different statuses from different servers.
 var kinds = map[transport.Kind][]string{
 	transport.Denied: {
-		"AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken",
+		"AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken", "IllegalLocationConstraintException",
 		"ExpiredTokenException", "Forbidden", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "KMS.DisabledException",
 		"NoSuchBucket", "NotSignedUp", "PermanentRedirect", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
 		"TemporaryRedirect", "TokenRefreshRequired", "UnauthorizedAccess", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded",
@@ -40,7 +40,7 @@ var kinds = map[transport.Kind][]string{
 	transport.Temporary: {"IncompleteBody", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable"},
 	transport.Invalid: {
 		"EntityTooLarge", "EntityTooSmall", "InvalidArgument", "InvalidRequest", "KeyTooLongError", "MalformedXML",
-		"MetadataTooLarge", "MethodNotAllowed", "NotImplemented",
+		"InvalidObjectState", "InvalidStorageClass", "InvalidTag", "MetadataTooLarge", "MethodNotAllowed", "NotImplemented",
 	},
 }
 
@@ -55,24 +55,12 @@ var byCode = func() map[string]transport.Kind {
 	return m
 }()
 
-// hints say what an operator can do about a code.
-var hints = map[string]string{
-	"AccessDenied":                 "check the credentials' permissions",
-	"AuthorizationHeaderMalformed": "check region",
-	"ExpiredToken":                 "renew the credentials",
-	"ExpiredTokenException":        "renew the credentials",
-	"InvalidAccessKeyId":           "check the access key ID",
-	"NoSuchBucket":                 "check bucket, or make it",
-	"PermanentRedirect":            "check region and endpoint",
-	"RequestTimeTooSkewed":         "check this device's clock",
-	"SignatureDoesNotMatch":        "check the secret access key",
-}
-
 // A refusal is what a server answered, in few words. It wraps the SDK's error.
 type refusal struct {
 	status int
 	code   string // empty if the reply held none
 	text   string
+	hint   string // what an operator can do; may be empty
 	err    error
 }
 
@@ -85,8 +73,8 @@ func (r *refusal) Error() string {
 	if r.text != "" {
 		b.WriteString(": " + r.text)
 	}
-	if hint := hints[r.code]; hint != "" {
-		b.WriteString("; " + hint)
+	if r.hint != "" {
+		b.WriteString("; " + r.hint)
 	}
 	return b.String()
 }
@@ -123,7 +111,11 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 	} else {
 		r.text = "its body makes no sense"
 	}
+	r.hint = hints[r.code]
 	kind, known := byCode[r.code]
+	if !known && strings.HasPrefix(r.code, "KMS.") {
+		kind, known, r.hint = transport.Denied, true, kmsHint
+	}
 	switch {
 	case known:
 		e.Kind = kind
@@ -226,4 +218,13 @@ func statusOf(err error) int {
 		return r.status
 	}
 	return 0
+}
+
+// headerOf is a header of the reply that err came with, empty if there is none.
+func headerOf(err error, name string) string {
+	var reply *smithyhttp.ResponseError
+	if !errors.As(err, &reply) || reply.HTTPResponse() == nil || reply.HTTPResponse().Response == nil {
+		return ""
+	}
+	return reply.HTTPResponse().Header.Get(name)
 }

@@ -33,12 +33,23 @@ func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) 
 	if u.ID == "" {
 		return nil, invalid(op, u.Object.Key, errors.New("upload ID is empty"))
 	}
+	sum, err := d.lay(op, u.Object)
+	if err != nil {
+		return nil, err
+	}
 	var parts []transport.PartReceipt
-	in := &s3.ListPartsInput{Bucket: &d.bucket, Key: d.key(u.Object.Key), UploadId: &u.ID}
+	in := &s3.ListPartsInput{
+		Bucket:               &d.bucket,
+		Key:                  d.key(u.Object.Key),
+		UploadId:             &u.ID,
+		SSECustomerAlgorithm: d.form.customer.algorithm,
+		SSECustomerKey:       d.form.customer.key,
+		SSECustomerKeyMD5:    d.form.customer.md5,
+	}
 	for range maxPages {
 		out, err := d.client.ListParts(ctx, in)
 		if err != nil {
-			return nil, fail(op, u.Object.Key, err)
+			return nil, d.fail(op, u.Object.Key, err)
 		}
 		if aws.ToString(out.UploadId) != u.ID {
 			return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: errors.New("status 200 with a list of something else")}
@@ -46,6 +57,9 @@ func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) 
 		for _, p := range out.Parts {
 			r := transport.PartReceipt{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag)}
 			r.CRC32C, r.HasCRC = transport.DecodeCRC32C(aws.ToString(p.ChecksumCRC32C))
+			if sum.name != "" {
+				r.Sum = sum.value(sums{p.ChecksumCRC32, p.ChecksumCRC32C, p.ChecksumCRC64NVME, p.ChecksumSHA1, p.ChecksumSHA256})
+			}
 			if r.Number < 1 || r.Number > maxParts || r.Size < 0 || len(r.ETag) > maxETag || len(parts) == maxParts {
 				return nil, &transport.Error{Op: op, Key: u.Object.Key, Err: fmt.Errorf("part %d of %d bytes in the server's list", r.Number, r.Size)}
 			}
@@ -80,41 +94,42 @@ func (d *Destination) Find(ctx context.Context, key string) ([]transport.Upload,
 
 // head asks for the object; nil if there is none.
 func (d *Destination) head(ctx context.Context, op, key string) (*transport.Stored, error) {
+	stored, _, err := d.look(ctx, op, key)
+	return stored, err
+}
+
+// look asks for the object; nil if there is none. deleted says that the bucket
+// keeps versions, and that the latest of this key is its deletion.
+func (d *Destination) look(ctx context.Context, op, key string) (stored *transport.Stored, deleted bool, err error) {
 	out, err := d.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket:       &d.bucket,
-		Key:          d.key(key),
-		ChecksumMode: types.ChecksumModeEnabled,
+		Bucket:               &d.bucket,
+		Key:                  d.key(key),
+		ChecksumMode:         types.ChecksumModeEnabled,
+		SSECustomerAlgorithm: d.form.customer.algorithm,
+		SSECustomerKey:       d.form.customer.key,
+		SSECustomerKeyMD5:    d.form.customer.md5,
 	})
 	if err != nil {
-		e := fail(op, key, err)
+		e := d.fail(op, key, err)
 		e.Unknown = false // a question has no effect
 		if e.Kind == transport.Gone {
-			return nil, nil
+			return nil, headerOf(err, "X-Amz-Delete-Marker") == "true", nil
 		}
-		return nil, e
+		return nil, false, e
 	}
 	if !isETag(out.ETag) || out.ContentLength == nil {
-		return nil, &transport.Error{Op: op, Key: key, Err: errNoETag}
+		return nil, false, &transport.Error{Op: op, Key: key, Err: errNoETag}
 	}
+	if err := d.customerKept(op, key, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
+		return nil, false, err
+	}
+	sum := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
 	return &transport.Stored{
 		Size:     *out.ContentLength,
 		ETag:     *out.ETag,
-		Checksum: checksum(out.ChecksumType, out.ChecksumCRC32C, out.ChecksumCRC64NVME),
+		Checksum: sum.text(out.ChecksumType),
 		Metadata: decodeMetadata(out.Metadata),
-	}, nil
-}
-
-// checksum is the full-object checksum as receipts hold it, empty if the
-// server gave none. One that is composed of parts' checksums ends in "-N" and
-// says nothing without the parts.
-func checksum(kind types.ChecksumType, crc32c, crc64 *string) string {
-	if _, ok := transport.DecodeCRC32C(aws.ToString(crc32c)); ok && kind != types.ChecksumTypeComposite {
-		return transport.ChecksumPrefix + *crc32c
-	}
-	if crc64 != nil {
-		return "crc64nvme:" + plain(*crc64, 64)
-	}
-	return ""
+	}, false, nil
 }
 
 // uploads lists unfinished uploads under exactly key, oldest first.
@@ -125,10 +140,13 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 	}
 	var found []aged
 	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, Prefix: d.key(key)}
+	if d.directory {
+		in.Prefix = folder(*in.Prefix)
+	}
 	for range maxPages {
 		out, err := d.client.ListMultipartUploads(ctx, in)
 		if err != nil {
-			e := fail(op, key, err)
+			e := d.fail(op, key, err)
 			e.Unknown = false
 			return nil, e
 		}
@@ -136,7 +154,7 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 			return nil, &transport.Error{Op: op, Key: key, Err: errors.New("status 200 with a list of something else")}
 		}
 		for _, u := range out.Uploads {
-			if n := len(aws.ToString(u.UploadId)); aws.ToString(u.Key) == *in.Prefix && n > 0 && n <= maxUploadID {
+			if n := len(aws.ToString(u.UploadId)); aws.ToString(u.Key) == d.prefix+key && n > 0 && n <= maxUploadID {
 				found = append(found, aged{*u.UploadId, aws.ToTime(u.Initiated)})
 			}
 		}
@@ -157,4 +175,10 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 		in.KeyMarker, in.UploadIdMarker = &nextKey, &nextID
 	}
 	return nil, &transport.Error{Op: op, Key: key, Err: errEndless}
+}
+
+// folder is the part of a key up to its last slash: directory buckets take no
+// other prefix. nil if there is none.
+func folder(key string) *string {
+	return maybe(key[:strings.LastIndexByte(key, '/')+1])
 }

@@ -4,9 +4,9 @@ import (
 	"strings"
 )
 
-// encodeMetadata percent-encodes what does not survive the way as an HTTP
+// encodeMetadata percent-encodes what does not survive the way as a signed HTTP
 // header or comes back changed from some server: what is not printable ASCII,
-// blanks at the ends or in a row, the beginning of an RFC 2047 word, and the
+// blanks (of which S3 demands it), the beginning of an RFC 2047 word, and the
 // percent sign itself.
 func encodeMetadata(m map[string]string) map[string]string {
 	out := make(map[string]string, len(m))
@@ -15,10 +15,7 @@ func encodeMetadata(m map[string]string) map[string]string {
 		for i := range len(value) {
 			c := value[i]
 			keep := c > ' ' && c <= '~' && c != '%'
-			switch {
-			case c == ' ':
-				keep = i > 0 && i < len(value)-1 && value[i-1] != ' '
-			case c == '=' && i+1 < len(value) && value[i+1] == '?':
+			if c == '=' && i+1 < len(value) && value[i+1] == '?' {
 				keep = false
 			}
 			if keep {
@@ -68,4 +65,12 @@ func nibble(c byte) int {
 		return int(c-'a') + 10
 	}
 	return -1
+}
+
+// size is how many bytes of headers m takes as servers count them.
+func size(m map[string]string) (n int) {
+	for name, value := range m {
+		n += len(name) + len(value)
+	}
+	return n
 }

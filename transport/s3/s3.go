@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,9 +24,16 @@ type Config struct {
 	Prefix    string // goes before every key, with a slash between
 	PartSize  int64  // bytes; default 8 MiB, 5 MiB to 5 GiB
 
+	Write // how objects are written
+
+	Variant // of Amazon's endpoints
+
 	AccessKeyID     string
-	SecretAccessKey string
-	SessionToken    string // for temporary credentials
+	SecretAccessKey string `json:"-"`
+	SessionToken    string `json:"-"` // for temporary credentials
+	// Credentials are used instead of the three above, if set. Its errors may be
+	// *transport.Error, to say what they mean; see also Refusable.
+	Credentials aws.CredentialsProvider `json:"-"`
 
 	HTTP *link.Transport // default: one of its own
 }
@@ -49,7 +55,13 @@ type Destination struct {
 	link     *link.Transport
 	bucket   string
 	prefix   string
+	region   string
 	partSize int64
+	form     form
+
+	directory bool // a directory bucket
+
+	condition condition
 }
 
 var _ transport.Destination = (*Destination)(nil)
@@ -72,12 +84,17 @@ func New(c Config) (*Destination, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
+	options := c.options()
 	return &Destination{
-		client:   s3.New(c.options()),
+		client:   s3.New(options),
 		link:     c.HTTP,
 		bucket:   c.Bucket,
 		prefix:   prefix,
+		region:   options.Region,
 		partSize: c.PartSize,
+		form:     newForm(c.Write),
+
+		directory: c.directory(),
 	}, nil
 }
 
@@ -105,10 +122,10 @@ func (c *Config) check() error {
 	if c.PartSize != 0 && (c.PartSize < MinPartSize || c.PartSize > MaxPartSize) {
 		return fmt.Errorf("part size %d: must be %d to %d bytes", c.PartSize, int64(MinPartSize), int64(MaxPartSize))
 	}
-	if c.AccessKeyID == "" || c.SecretAccessKey == "" {
-		return errors.New("credentials: access key ID and secret access key are needed")
+	if err := errors.Join(c.Write.check(), c.checkDirectory(), c.checkCarriage()); err != nil {
+		return err
 	}
-	return nil
+	return errors.Join(c.Variant.check(c.Endpoint), c.checkKeys())
 }
 
 // options sets every option that matters; the SDK's own configuration from
@@ -117,10 +134,9 @@ func (c *Config) options() s3.Options {
 	o := s3.Options{
 		Region:       c.Region,
 		UsePathStyle: c.PathStyle,
-		Credentials:  c.credentials(),
 		HTTPClient: &http.Client{
 			Transport: c.HTTP,
-			// A redirect would send the body again, to who knows where.
+			// A redirect has to be signed anew for the other host; see follow.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		Retryer: aws.NopRetryer{},
@@ -131,38 +147,40 @@ func (c *Config) options() s3.Options {
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 		// With Expect: 100-continue the reason of a refusal is often lost.
 		ContinueHeaderThresholdBytes: -1,
+		APIOptions:                   c.stack(),
 	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
-		// Else a bucket named *--x-s3 makes the client ask for a session.
-		o.DisableS3ExpressSessionAuth = aws.Bool(true)
+		// With its bucket in the path it is no directory bucket, whatever its name:
+		// those have sessions, and answer only at a host of their own.
+		o.DisableS3ExpressSessionAuth = aws.Bool(c.PathStyle)
 		if o.Region == "" {
 			o.Region = "us-east-1"
 		}
 	}
+	c.Variant.apply(&o)
+	c.sign(&o)
 	return o
 }
 
-func (c *Config) credentials() aws.CredentialsProvider {
-	fixed := aws.Credentials{
-		AccessKeyID:     c.AccessKeyID,
-		SecretAccessKey: c.SecretAccessKey,
-		SessionToken:    c.SessionToken,
-		Source:          "config",
-	}
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return fixed, nil })
-}
-
-// Limits returns those of Amazon S3, which no other server exceeds.
+// Limits returns those of Amazon S3, which no other server exceeds. With a
+// customer's key nothing is put whole: some servers ignore the key and keep the
+// bytes in the clear, and only a multipart upload shows that before they are sent.
 func (d *Destination) Limits() transport.Limits {
-	return transport.Limits{
+	l := transport.Limits{
 		MinPart:   MinPartSize,
 		MaxPart:   MaxPartSize,
 		MaxParts:  maxParts,
 		MaxObject: maxObject,
 		MaxPut:    maxPut,
 		PartSize:  d.partSize,
+		Hash:      d.form.scheme.name,
+		NewHash:   newHash,
 	}
+	if d.form.customer.key != nil {
+		l.MaxPut = 0
+	}
+	return l
 }
 
 // CloseIdle closes connections that no call uses.
@@ -174,6 +192,9 @@ func (d *Destination) key(key string) *string { return aws.String(d.prefix + key
 // check refuses what no server could store faithfully.
 func (d *Destination) check(op string, o transport.Object) error {
 	err := o.Check()
+	if n := size(d.form.metadata) + size(encodeMetadata(o.Metadata)); err == nil && n > transport.MaxMetadata {
+		err = fmt.Errorf("metadata of %d bytes as it is sent: must be at most %d", n, transport.MaxMetadata)
+	}
 	if n := len(d.prefix) + len(o.Key); err == nil && n > transport.MaxKey {
 		err = fmt.Errorf("key of %d bytes with its prefix: must be at most %d", n, transport.MaxKey)
 	}
@@ -181,6 +202,15 @@ func (d *Destination) check(op string, o transport.Object) error {
 		return invalid(op, o.Key, err)
 	}
 	return nil
+}
+
+// lay returns the scheme that o was laid out for.
+func (d *Destination) lay(op string, o transport.Object) (*scheme, error) {
+	s := schemeOf(o.Hash)
+	if s == nil {
+		return nil, invalid(op, o.Key, fmt.Errorf("object was laid out for the unknown checksum %q", clip(o.Hash)))
+	}
+	return s, nil
 }
 
 func invalid(op, key string, err error) *transport.Error {

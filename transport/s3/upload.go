@@ -1,41 +1,62 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/seed-7270d448/dray/transport"
 )
 
-const contentType = "application/octet-stream"
-
 var errNoETag = errors.New("status 200 without an ETag: it may not have come from the server at all; is there a log-in page in the way?")
 
-// Create begins a multipart upload with a CRC32C over the full object.
+// Create begins a multipart upload with a checksum of the kind that o was laid
+// out for.
 func (d *Destination) Create(ctx context.Context, o transport.Object) (string, error) {
 	const op = "create"
 	if err := d.check(op, o); err != nil {
 		return "", err
 	}
+	sum, err := d.lay(op, o)
+	if err != nil {
+		return "", err
+	}
+	f := &d.form
 	out, err := d.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket:            &d.bucket,
-		Key:               d.key(o.Key),
-		ContentType:       aws.String(contentType),
-		Metadata:          encodeMetadata(o.Metadata),
-		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
-		ChecksumType:      types.ChecksumTypeFullObject,
+		Bucket:                    &d.bucket,
+		Key:                       d.key(o.Key),
+		ContentType:               f.contentType,
+		ContentEncoding:           f.contentEncoding,
+		Metadata:                  f.objectMetadata(o),
+		StorageClass:              f.storageClass,
+		Tagging:                   f.tagging,
+		ChecksumAlgorithm:         sum.algorithm,
+		ChecksumType:              sum.kind,
+		ServerSideEncryption:      f.encryption,
+		SSEKMSKeyId:               f.kmsKey,
+		SSEKMSEncryptionContext:   f.kmsContext,
+		BucketKeyEnabled:          f.bucketKey,
+		SSECustomerAlgorithm:      f.customer.algorithm,
+		SSECustomerKey:            f.customer.key,
+		SSECustomerKeyMD5:         f.customer.md5,
+		ObjectLockMode:            f.lockMode,
+		ObjectLockRetainUntilDate: f.retainUntil(),
+		ObjectLockLegalHoldStatus: f.hold,
 	})
 	if err != nil {
-		return "", fail(op, o.Key, err)
+		return "", d.fail(op, o.Key, err)
 	}
 	id := aws.ToString(out.UploadId)
 	if id == "" || len(id) > maxUploadID {
 		return "", &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: fmt.Errorf("status 200 with an upload ID of %d bytes", len(id))}
+	}
+	if err := d.encrypted(op, o.Key, out.ServerSideEncryption, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
+		return "", err
 	}
 	return id, nil
 }
@@ -66,34 +87,84 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 	if err := checkPart(u, p); err != nil {
 		return withPart(invalid(op, u.Object.Key, err))
 	}
+	sum, err := d.lay(op, u.Object)
+	if err != nil {
+		return none, err
+	}
+	value := sum.ofPart(p.CRC32C, p.Sum)
+	if value == nil {
+		return withPart(invalid(op, u.Object.Key, fmt.Errorf("its %s checksum is not known", sum.algorithm)))
+	}
 	c, err := newChecked(body, p.Size, p.CRC32C)
 	if err != nil {
 		return withPart(badBody(op, u.Object.Key, c, err))
 	}
-	sum := transport.EncodeCRC32C(p.CRC32C)
+	v := sum.sums(encode(value))
 	out, err := d.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket:         &d.bucket,
-		Key:            d.key(u.Object.Key),
-		UploadId:       &u.ID,
-		PartNumber:     aws.Int32(int32(p.Number)),
-		ContentLength:  &p.Size,
-		Body:           c,
-		ChecksumCRC32C: &sum,
-	}, unsigned)
+		Bucket:               &d.bucket,
+		Key:                  d.key(u.Object.Key),
+		UploadId:             &u.ID,
+		PartNumber:           aws.Int32(int32(p.Number)),
+		ContentLength:        &p.Size,
+		Body:                 c,
+		ChecksumCRC32:        v.crc32,
+		ChecksumCRC32C:       v.crc32c,
+		ChecksumCRC64NVME:    v.crc64nvme,
+		ChecksumSHA1:         v.sha1,
+		ChecksumSHA256:       v.sha256,
+		SSECustomerAlgorithm: d.form.customer.algorithm,
+		SSECustomerKey:       d.form.customer.key,
+		SSECustomerKeyMD5:    d.form.customer.md5,
+	}, unsigned, d.form.locked(sum))
+	r := transport.PartReceipt{Number: p.Number, Size: p.Size, CRC32C: p.CRC32C, HasCRC: true, Sum: p.Sum}
 	switch {
 	case c.err != nil:
 		return withPart(badBody(op, u.Object.Key, c, c.err))
 	case err != nil:
-		return withPart(fail(op, u.Object.Key, err))
+		e := d.fail(op, u.Object.Key, err)
+		if statusOf(e) == http.StatusNotImplemented {
+			return d.sentAgain(ctx, u, r, e)
+		}
+		return withPart(e)
 	case !isETag(out.ETag):
 		return withPart(&transport.Error{Op: op, Key: u.Object.Key, Unknown: true, Err: errNoETag})
 	case !c.sent():
 		return withPart(early(op, u.Object.Key, c))
-	case out.ChecksumCRC32C != nil && *out.ChecksumCRC32C != sum:
-		err := fmt.Errorf("the server has CRC32C %s, sent was %s: %w", plain(*out.ChecksumCRC32C, 64), sum, transport.ErrChecksum)
+	}
+	got := sum.value(sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256})
+	if got != nil && !bytes.Equal(got, value) {
+		err := fmt.Errorf("the server has %s %s, sent was %s: %w", sum.algorithm, encode(got), encode(value), transport.ErrChecksum)
 		return withPart(&transport.Error{Op: op, Key: u.Object.Key, Kind: transport.Corrupt, Unknown: true, Err: err})
 	}
-	return transport.PartReceipt{Number: p.Number, Size: p.Size, CRC32C: p.CRC32C, HasCRC: true, ETag: *out.ETag}, nil
+	if err := d.customerKept(op, u.Object.Key, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
+		return withPart(err)
+	}
+	r.ETag = *out.ETag
+	return r, nil
+}
+
+// sentAgain settles the 501 with which some servers refuse a part number that
+// they hold. If they hold these bytes the part is stored; if not, or if that
+// does not show, the upload can never be finished and has to begin anew.
+func (d *Destination) sentAgain(ctx context.Context, u transport.Upload, r transport.PartReceipt, e *transport.Error) (transport.PartReceipt, error) {
+	e.Parts = []int{r.Number}
+	held, err := d.parts(ctx, e.Op, u)
+	if err != nil {
+		e.Kind = transport.Temporary // until the list can be had
+		e.Err = fmt.Errorf("%w; asked for the parts: %w", e.Err, err)
+		return transport.PartReceipt{}, e
+	}
+	for _, h := range held {
+		if h.Number != r.Number {
+			continue
+		}
+		if h.Size == r.Size && (h.HasCRC || len(h.Sum) > 0 && len(r.Sum) > 0) && !otherBytes(h, r) {
+			r.ETag = h.ETag
+			return r, nil
+		}
+		e.Kind, e.Err = transport.Gone, fmt.Errorf("%w; the server takes no part twice: the upload begins anew", e.Err)
+	}
+	return transport.PartReceipt{}, e
 }
 
 func checkPart(u transport.Upload, p transport.Part) error {
@@ -141,7 +212,7 @@ func (d *Destination) Abort(ctx context.Context, u transport.Upload) error {
 	if err == nil {
 		return nil
 	}
-	if e := fail(op, u.Object.Key, err); e.Kind != transport.Gone {
+	if e := d.fail(op, u.Object.Key, err); e.Kind != transport.Gone {
 		return e
 	}
 	return nil
