@@ -17,8 +17,8 @@ type tile struct {
 
 // A cover is a run of objects without anything between them.
 type cover struct {
-	tile             // start and gap of the first object, end of the last
-	last      string // key of the last; tile.key is that of the first
+	tile        // start and gap of the first object, end of the last
+	last string // key of the last; tile.key is that of the first
 }
 
 // maxCovers bounds how many pieces a stream can fall into.

@@ -158,8 +158,13 @@ func differences(r Receipt, s transport.Stored) (why []string, weak bool) {
 	return why, weak
 }
 
+// checksumType returns the algorithm of a checksum, and whether it is one of
+// parts' checksums, which ends in "-N". Only equal types can be compared.
 func checksumType(sum string) string {
-	kind, _, _ := strings.Cut(sum, ":")
+	kind, value, _ := strings.Cut(sum, ":")
+	if strings.Contains(value, "-") {
+		kind += "-"
+	}
 	return kind
 }
 

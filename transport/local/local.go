@@ -82,8 +82,13 @@ func (d *Destination) begin(ctx context.Context, op string, o transport.Object) 
 	if first, _, _ := strings.Cut(o.Key, "/"); first == hidden {
 		return nil, &transport.Error{Op: op, Key: o.Key, Kind: transport.Invalid, Err: fmt.Errorf("keys must not begin with %q: Dray's own folder", hidden)}
 	}
+	return d.open(ctx, op, o.Key)
+}
+
+// open is begin without a look at the object: key only stands in errors.
+func (d *Destination) open(ctx context.Context, op, key string) (root *os.Root, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fail(op, o.Key, err)
+		return nil, fail(op, key, err)
 	}
 	root, err = os.OpenRoot(d.path)
 	if err == nil && d.mount {
@@ -95,7 +100,7 @@ func (d *Destination) begin(ctx context.Context, op string, o transport.Object) 
 		err = &cause{kind: transport.Offline, err: fmt.Errorf("%w; is it mounted?", err)}
 	}
 	if err != nil {
-		return nil, fail(op, o.Key, err)
+		return nil, fail(op, key, err)
 	}
 	return root, nil
 }

@@ -43,6 +43,10 @@ var actions = map[string]string{
 	"list parts":  "s3:ListMultipartUploadParts",
 	"find":        "s3:GetObject, s3:ListBucket and s3:ListBucketMultipartUploads",
 	"stat":        "s3:GetObject and s3:ListBucket",
+
+	"list objects": "s3:ListBucket",
+	"list uploads": "s3:ListBucketMultipartUploads",
+	"remove":       "s3:DeleteObject",
 }
 
 // fail is the package's fail with what this destination knows of the cause.

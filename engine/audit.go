@@ -1,0 +1,249 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// AuditSelection says what to audit. The zero value is everything.
+type AuditSelection struct {
+	Prefix string // only keys that begin with it
+	Device string // only objects of this device
+	Stream string // only objects of this stream
+}
+
+// The problems that an audit can find.
+const (
+	AuditHole       = "hole"       // no object holds the bytes, and none says that they were lost
+	AuditOverlap    = "overlap"    // two objects hold the bytes
+	AuditUnreadable = "unreadable" // an object whose identity makes no sense
+)
+
+// Audit is what an archive proves about itself. Its JSON names are a contract.
+type Audit struct {
+	Objects int64       `json:"objects"` // Dray's, of the selection
+	Others  int64       `json:"others"`  // without Dray's identity, or outside the selection
+	Series  []Series    `json:"series"`  // by device, stream and epoch
+	Bad     []BadObject `json:"unreadable,omitempty"`
+	BadMore int64       `json:"unreadable_more,omitempty"` // beyond those listed
+}
+
+// A Series is all objects of one device, stream and epoch. Offsets are bytes.
+type Series struct {
+	Device  string `json:"device"`
+	Stream  string `json:"stream"`
+	Epoch   string `json:"epoch"`
+	Objects int64  `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+	End     int64  `json:"end"` // behind the last object; what is not archived yet is not seen
+
+	GapBytes   int64    `json:"gap_bytes"`             // known lost, as the metadata says
+	GapUnknown int64    `json:"gap_unknown,omitempty"` // objects before which more was lost, nobody knows how much
+	Gaps       []Extent `json:"gaps,omitempty"`        // offsets that no object holds, accounted for by metadata
+	Problems   []Flaw   `json:"problems,omitempty"`
+	More       int64    `json:"more,omitempty"` // gaps and problems beyond those listed
+	Found      int64    `json:"found"`          // problems in all
+}
+
+// A Flaw is a place where objects do not tile.
+type Flaw struct {
+	Kind string `json:"kind"`
+	Extent
+	Key  string `json:"key"`            // of the object behind a hole, or of one that overlaps
+	With string `json:"with,omitempty"` // of the object that it overlaps
+	Gap  int64  `json:"gap,omitempty"`  // bytes of a hole that metadata accounts for
+}
+
+// BadObject is an object that says it is Dray's and not which.
+type BadObject struct {
+	Key string `json:"key"`
+	Why string `json:"why"`
+}
+
+// Bounds of what an audit lists and tells apart; beyond them it counts, or gives up.
+const (
+	maxFlaws  = 1000    // of one series, and as many gaps
+	maxBad    = 1000    //
+	maxSeries = 100_000 //
+)
+
+// AuditArchive reads a destination, and nothing else, and finds out whether the
+// objects of each device, stream and epoch tile their stream: each begins where
+// the one before it ended, or says how many bytes were lost before it.
+//
+// It lists all objects and asks for the identity of each, several at a time.
+// No order of keys is assumed, and memory depends on the number of streams and
+// holes, not of objects. An object that arrives during the audit may be missed.
+func AuditArchive(ctx context.Context, to transport.Destination, sel AuditSelection) (Audit, error) {
+	c, ok := to.(transport.Catalogue)
+	if !ok {
+		return Audit{}, errors.New("audit: the destination cannot list objects")
+	}
+	a := auditor{series: map[seriesID]*series{}, sel: sel}
+	type object struct {
+		transport.Entry
+		stored *transport.Stored
+	}
+	feed := func(yield func(transport.Entry) error) error { return c.Objects(ctx, sel.Prefix, yield) }
+	look := func(ctx context.Context, e transport.Entry) (object, error) {
+		if slices.Contains(strings.Split(e.Key, "/"), transport.TrialFolder) {
+			return object{e, nil}, nil
+		}
+		o := object{Entry: e}
+		err := ask(ctx, func() (err error) {
+			o.stored, err = c.Stat(ctx, e.Key)
+			return err
+		})
+		return o, err
+	}
+	if err := bulk(ctx, feed, look, func(o object) error { return a.add(o.Key, o.stored) }); err != nil {
+		return Audit{}, fmt.Errorf("audit: %w", err)
+	}
+	return a.report(), nil
+}
+
+// seriesID tells one series from another.
+type seriesID struct{ device, stream, epoch string }
+
+// series is a Series in the making.
+type series struct {
+	Series
+	tiling
+}
+
+type auditor struct {
+	Audit
+	sel    AuditSelection
+	series map[seriesID]*series
+}
+
+// add takes in one object; stored is nil if it is gone, or none of Dray's.
+func (a *auditor) add(key string, stored *transport.Stored) error {
+	if stored == nil || stored.Metadata["dray-stream"] == "" && stored.Metadata["dray-epoch"] == "" {
+		a.Others++
+		return nil
+	}
+	id, n, err := readIdentity(key, *stored)
+	if err != nil {
+		if len(a.Bad) < maxBad {
+			a.Bad = append(a.Bad, BadObject{key, err.Error()})
+		} else {
+			a.BadMore++
+		}
+		return nil
+	}
+	if a.sel.Device != "" && id.device != a.sel.Device || a.sel.Stream != "" && id.stream != a.sel.Stream {
+		a.Others++
+		return nil
+	}
+	s := a.series[id]
+	if s == nil {
+		if len(a.series) == maxSeries {
+			return fmt.Errorf("more than %d streams; audit them by folder or device", maxSeries)
+		}
+		s = &series{Series: Series{Device: id.device, Stream: id.stream, Epoch: id.epoch}}
+		a.series[id] = s
+	}
+	a.Objects++
+	s.Objects++
+	s.Bytes += stored.Size
+	s.End = max(s.End, n.end)
+	s.GapBytes += n.gap
+	if n.unknown {
+		s.GapUnknown++
+	}
+	twice, with, err := s.add(n)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", id.stream, id.device, err)
+	}
+	if twice.Start < twice.End {
+		s.flaw(Flaw{Kind: AuditOverlap, Extent: twice, Key: key, With: with})
+	}
+	return nil
+}
+
+func (s *series) flaw(f Flaw) {
+	s.Found++
+	if len(s.Problems) < maxFlaws {
+		s.Problems = append(s.Problems, f)
+	} else {
+		s.More++
+	}
+}
+
+// readIdentity reads what an object's metadata says of it.
+func readIdentity(key string, s transport.Stored) (id seriesID, n tile, err error) {
+	m := s.Metadata
+	id = seriesID{m["dray-device"], m["dray-stream"], m["dray-epoch"]}
+	for _, name := range []string{"dray-device", "dray-stream", "dray-epoch", "dray-start"} {
+		if m[name] == "" {
+			return id, n, fmt.Errorf("it has no %s", name)
+		}
+	}
+	n.key, n.unknown = key, m["dray-gap-unknown"] != ""
+	if n.start, err = offset(m["dray-start"]); err != nil {
+		return id, n, fmt.Errorf("dray-start: %w", err)
+	}
+	if gap := m["dray-gap"]; gap != "" {
+		if n.gap, err = offset(gap); err != nil {
+			return id, n, fmt.Errorf("dray-gap: %w", err)
+		}
+	}
+	if s.Size < 1 || s.Size > math.MaxInt64-n.start {
+		return id, n, fmt.Errorf("%d bytes from offset %d on", s.Size, n.start)
+	}
+	n.end = n.start + s.Size
+	return id, n, nil
+}
+
+func offset(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%.40q is not a number of bytes", text)
+	}
+	return n, nil
+}
+
+// report closes the series: what lies between their covers is gaps or holes.
+func (a *auditor) report() Audit {
+	for _, s := range a.series {
+		s.between(func(e Extent, behind cover) {
+			switch {
+			case !behind.unknown && behind.gap < e.End-e.Start:
+				s.flaw(Flaw{Kind: AuditHole, Extent: e, Key: behind.key, Gap: behind.gap})
+			case len(s.Gaps) < maxFlaws:
+				s.Gaps = append(s.Gaps, e)
+			default:
+				s.More++
+			}
+		})
+		slices.SortStableFunc(s.Problems, func(x, y Flaw) int { return cmp.Compare(x.Start, y.Start) })
+		a.Audit.Series = append(a.Audit.Series, s.Series)
+	}
+	slices.SortFunc(a.Audit.Series, func(x, y Series) int {
+		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Stream, y.Stream), cmp.Compare(x.Epoch, y.Epoch))
+	})
+	slices.SortFunc(a.Bad, func(x, y BadObject) int { return cmp.Compare(x.Key, y.Key) })
+	return a.Audit
+}
+
+// Err returns nil if all objects tile and can be told.
+func (a Audit) Err() error {
+	var flaws int64
+	for _, s := range a.Series {
+		flaws += s.Found
+	}
+	bad := int64(len(a.Bad)) + a.BadMore
+	if flaws+bad == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d holes or overlaps, %d objects that cannot be told", flaws, bad)
+}
