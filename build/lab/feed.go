@@ -15,11 +15,14 @@ import (
 )
 
 // A feed is a sensor: it writes numbered lines to a pseudo-terminal at a steady
-// rate, whether somebody reads them or not.
+// rate. Its clock is that of its own turns: for time in which the machine did
+// not let it run it makes no lines, so that being late never ends in a burst
+// that no reader could take.
 //
 // It holds the reader's side open too, so that the line stays up when a reader
 // is killed; the kernel then buffers some 70 KiB. What does not fit there is
-// dropped by whole lines, as a UART drops what nobody fetches, and noted.
+// dropped by whole lines, as a UART drops what nobody fetches, and noted; with
+// waits it is held until there is room, and only the time without is noted.
 type feed struct {
 	Port string // for the reader
 
@@ -27,10 +30,13 @@ type feed struct {
 	fd            int // of master; (*os.File).Fd would make it wait again
 	rate          int // bytes a second
 	limit         int // lines; 0: until the context ends
+	waits         bool
 
 	mu      sync.Mutex
-	lines   int     // made so far, dropped ones included
-	batches []batch // when they were made, in order
+	full    time.Time     // since when the port is seen to be full; zero: it has room
+	longest time.Duration // for which it was
+	lines   int           // made so far, dropped ones included
+	batches []batch       // when they were made, in order
 	dropped []run
 }
 
@@ -40,12 +46,16 @@ type batch struct {
 	at  time.Time
 }
 
-func newFeed(rate, limit int) (*feed, error) {
+// maxStep is the longest time between two turns for which lines are made: at
+// 1 MiB/s a quarter of what the kernel buffers.
+const maxStep = 16 * time.Millisecond
+
+func newFeed(rate, limit int, waits bool) (*feed, error) {
 	master, slave, err := pty.Open()
 	if err != nil {
 		return nil, fmt.Errorf("make pseudo-terminal: %w", err)
 	}
-	f := &feed{Port: slave.Name(), master: master, slave: slave, rate: rate, limit: limit}
+	f := &feed{Port: slave.Name(), master: master, slave: slave, rate: rate, limit: limit, waits: waits}
 	f.fd = int(master.Fd())
 	if err := errors.Join(makeRaw(slave), unix.SetNonblock(f.fd, true)); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up %s: %w", f.Port, err), f.Close())
@@ -78,8 +88,9 @@ func (f *feed) release() error { return unix.IoctlSetInt(int(f.slave.Fd()), unix
 func (f *feed) run(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	began := time.Now()
-	var half []byte // the end of a line that the kernel took the beginning of
+	last := time.Now()
+	var clock time.Duration // the sensor's
+	var half []byte         // the end of a line that the kernel took the beginning of
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,7 +98,9 @@ func (f *feed) run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := time.Now()
-		due := int(now.Sub(began).Seconds() * float64(f.rate) / lineSize)
+		clock += min(now.Sub(last), maxStep)
+		last = now
+		due := int(clock.Seconds() * float64(f.rate) / lineSize)
 		if f.limit > 0 {
 			due = min(due, f.limit)
 		}
@@ -98,7 +111,7 @@ func (f *feed) run(ctx context.Context) error {
 		f.mu.Lock()
 		f.batches = append(f.batches, batch{f.lines, now})
 		f.mu.Unlock()
-		if f.limit > 0 && due == f.limit && len(half) == 0 {
+		if f.limit > 0 && f.made() == f.limit && len(half) == 0 {
 			return nil
 		}
 	}
@@ -115,6 +128,7 @@ func (f *feed) until(due int, half []byte) ([]byte, error) {
 			if err != nil {
 				return half, err
 			}
+			f.room(n, len(half))
 			if half = half[n:]; len(half) > 0 {
 				return half, nil // the next ones wait: a UART has its FIFO too
 			}
@@ -127,14 +141,40 @@ func (f *feed) until(due int, half []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 {
+		f.room(n, len(line))
+		if n == 0 && !f.waits {
 			f.drop(run{f.lines, due})
 			f.lines = due
+			return nil, nil
+		}
+		if n == 0 {
 			return nil, nil
 		}
 		f.lines++
 		half = line[n:]
 	}
+}
+
+// room notes that the port took n of want bytes. Only the feed fills the port:
+// full twice with nothing written in between, it was full all the time, and how
+// late the feed came to look does not count.
+func (f *feed) room(n, want int) {
+	now := time.Now()
+	if n > 0 || f.full.IsZero() {
+		f.full = now
+	}
+	if n == want {
+		f.full = time.Time{}
+		return
+	}
+	f.longest = max(f.longest, now.Sub(f.full))
+}
+
+// longestFull returns the longest time for which the port was full.
+func (f *feed) longestFull() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.longest
 }
 
 func (f *feed) drop(r run) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-7270d448/dray/engine"
@@ -162,45 +162,69 @@ func TestALossThatNobodyCountedIsSeen(t *testing.T) {
 }
 
 func TestTheFeedWritesEveryLineThatItDidNotNoteAsDropped(t *testing.T) {
-	const lines = 2000
-	f, err := newFeed(4<<20, lines)
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := makeLine(lines) // written behind the feed, for the reader to know the end
-	read := make(chan []byte, 1)
-	go func() {
-		var got []byte
-		b := make([]byte, 4096)
-		for !bytes.HasSuffix(got, last) {
-			n, err := f.slave.Read(b)
-			if err != nil {
-				break
-			}
-			got = append(got, b[:n]...)
+	for _, waits := range []bool{false, true} {
+		const lines = 2000
+		f, err := newFeed(4<<20, lines, waits)
+		if err != nil {
+			t.Fatal(err)
 		}
-		read <- got
-	}()
-	if err := errors.Join(f.run(context.Background()), f.put(last)); err != nil {
-		t.Fatal(err)
+		last := makeLine(lines) // written behind the feed, for the reader to know the end
+		read := make(chan []byte, 1)
+		go func() {
+			var got []byte
+			b := make([]byte, 4096)
+			for !bytes.HasSuffix(got, last) {
+				n, err := f.slave.Read(b)
+				if err != nil {
+					break
+				}
+				got = append(got, b[:n]...)
+			}
+			read <- got
+		}()
+		if err := errors.Join(f.run(t.Context()), f.put(last)); err != nil {
+			t.Fatal(err)
+		}
+		c := &lineCheck{report: &report{}}
+		if _, err := c.Write(<-read); err != nil {
+			t.Fatal(err)
+		}
+		c.finish(lines + 1)
+		// A slow machine may drop some; whichever they are, they are noted.
+		if c.report.broken() || !slices.Equal(c.missing, f.dropped) || waits && len(f.dropped) > 0 {
+			t.Errorf("waits %v: got %v missing, %q; want the dropped ones, %v", waits, c.missing, c.report.wrong, f.dropped)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 	}
-	c := &lineCheck{report: &report{}}
-	if _, err := c.Write(<-read); err != nil {
-		t.Fatal(err)
-	}
-	c.finish(lines + 1)
-	// A slow machine may drop some; whichever they are, they are noted.
-	if c.report.broken() || !slices.Equal(c.missing, f.dropped) {
-		t.Errorf("got %v missing, %q; want the dropped ones, %v", c.missing, c.report.wrong, f.dropped)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
+}
+
+func TestOnlyAPortThatStaysFullCountsAsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &feed{}
+		f.room(64, 64)
+		time.Sleep(9 * time.Second) // the feed was not let run
+		f.room(64, 64)
+		if got := f.longestFull(); got != 0 {
+			t.Errorf("full for %v, want never", got)
+		}
+		f.room(10, 64)
+		time.Sleep(time.Second)
+		f.room(0, 54)
+		time.Sleep(time.Second)
+		f.room(0, 54)
+		time.Sleep(9 * time.Second) // the feed was not let run: it had room long since
+		f.room(54, 54)
+		if got, want := f.longestFull(), 2*time.Second; got != want {
+			t.Errorf("full for %v, want %v", got, want)
+		}
+	})
 }
 
 func TestTheFeedDropsWholeLinesWhenNobodyReads(t *testing.T) {
 	const due = 10_000 // 640,000 bytes: more than the kernel buffers
-	f, err := newFeed(1, due)
+	f, err := newFeed(1, due, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,7 @@ type rigConfig struct {
 	tags      string // build tags of the daemon
 	rate      int    // of the sensor, bytes a second
 	lines     int    // of the sensor, 0: no end
+	waits     bool   // the sensor waits for room at the port
 	link      int    // bytes a second of a connection to the archive
 	interval  time.Duration
 	objectMiB int
@@ -71,7 +72,7 @@ func newRig(ctx context.Context, c rigConfig) (r *rig, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build dray: %w\n%s", err, out)
 	}
-	if r.feed, err = newFeed(c.rate, c.lines); err != nil {
+	if r.feed, err = newFeed(c.rate, c.lines, c.waits); err != nil {
 		return nil, err
 	}
 	archive := fmt.Sprintf("type: local\n    path: %s", r.archiveDir())

@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
+// maxFull is how long the port may be full: a reader that waits for a stalled
+// sync stays away for two seconds, a busy machine keeps it away for less.
+const maxFull = 1500 * time.Millisecond
+
 // stall feeds a fixed number of lines at the rate of a fast serial port into a
 // daemon whose every tenth sync takes two seconds. Reading never waits for
-// flash: the archive must be the input, byte for byte.
+// flash: the archive must be the input, byte for byte, and the port is never full
+// for anything like the time that a stalled sync takes.
 func stall(ctx context.Context, args []string) (*report, error) {
 	fs := flag.NewFlagSet("stall", flag.ContinueOnError)
 	var (
@@ -21,7 +26,7 @@ func stall(ctx context.Context, args []string) (*report, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	c := rigConfig{dest: *dest, tags: "lab", rate: *rate, lines: *size / lineSize, link: 16 << 20, interval: time.Second, objectMiB: 12}
+	c := rigConfig{dest: *dest, tags: "lab", rate: *rate, lines: *size / lineSize, waits: true, link: 16 << 20, interval: time.Second, objectMiB: 12}
 	if *every != "" {
 		c.env = []string{"DRAY_LAB_SYNC_STALL=" + *every}
 	}
@@ -49,6 +54,11 @@ func (r *rig) stalled(ctx context.Context, every string, out *report) error {
 		return err
 	}
 	out.figure("fed", "%d lines in %.1f s; kept stood still for up to %.1f s", r.feed.made(), time.Since(began).Seconds(), longest.Seconds())
+	full := r.feed.longestFull()
+	out.figure("port", "full for up to %d ms; %d ms are allowed", full.Milliseconds(), maxFull.Milliseconds())
+	if full > maxFull {
+		out.violation("the port was full for %v: its reader waited for flash", full.Round(time.Millisecond))
+	}
 	if every != "" && longest < 1900*time.Millisecond {
 		out.violation("no sync was seen to stall: the experiment proves nothing")
 	}
