@@ -17,7 +17,7 @@ const readBytes = 64 << 10
 // capture reads the stream's source until it is finished or ctx is done. A
 // source that fails is opened again, for ever: a cable comes back.
 func (st *stream) capture(ctx context.Context) {
-	c := &capture{stream: st, framer: hal.NewFramer(st.cfg.Framing)}
+	c := &capture{stream: st, framer: hal.NewFramer(st.cfg.Framing), raw: st.cfg.Framing.Kind == "" || st.cfg.Framing.Kind == "raw"}
 	p := st.wal.Progress()
 	c.pos = hal.Position{ID: p.PosID, Offset: p.PosOff}
 	if p.Appended > 0 && c.pos.IsZero() && !st.engine.store.Stopped() {
@@ -61,6 +61,7 @@ type capture struct {
 	lost   int64 // not yet told with a record
 	unk    bool
 	read   bool // the reader of this run gave bytes
+	raw    bool // the framing knows no records
 	over   bool // at shutdown a record could not be kept: none may follow it
 }
 
@@ -171,7 +172,7 @@ func (c *capture) records(ctx context.Context, at time.Time, end bool) {
 // more, so it is made here; where that fails nothing more is taken in, for a
 // record behind one that is missing would hide the hole.
 func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind int64) {
-	m := wal.Mark{PosID: c.pos.ID, PosOff: c.pos.Offset - behind, Lost: c.lost, LostUnknown: c.unk, Time: at}
+	m := wal.Mark{PosID: c.pos.ID, PosOff: c.pos.Offset - behind, Lost: c.lost, LostUnknown: c.unk, Time: at, Raw: c.raw}
 	if c.pos.IsZero() {
 		m.PosOff = 0
 	}

@@ -26,6 +26,9 @@ type Mark struct {
 	Lost        int64 // bytes lost just before the record
 	LostUnknown bool  // bytes were lost there whose number is not known
 	Time        time.Time
+	// Raw: these bytes may be cut anywhere, also by a power cut. Else they are
+	// kept whole or not at all.
+	Raw bool
 }
 
 // Stream is the end of a stream that is written to. Append and Seal only touch
@@ -41,7 +44,6 @@ type Stream struct {
 	cur      *frame // being gathered, not yet in items
 	appended int64  // offset of the next byte
 	kept     int64  // all before it survives a power cut
-	run      int64  // bytes of the frames that share records, up to now
 	skip     int64  // offsets before appended that hold nothing, for the next frame
 	lost     int64  // what discarded frames said was lost before them, for the next frame
 	lostUnk  bool
@@ -86,7 +88,9 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		return ErrBusy
 	}
 	s.pending += int64(len(rec))
-	if m.Lost > 0 || m.LostUnknown {
+	// A record that goes on in another frame is lost with it; so it begins one of
+	// its own if it does not fit.
+	if m.Lost > 0 || m.LostUnknown || !m.Raw && s.cur != nil && int(s.cur.length)+len(rec) > maxPayload {
 		s.closeFrame()
 	}
 	for rest := rec; len(rest) > 0; {
@@ -98,21 +102,15 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		f.length += uint32(n)
 		rest = rest[n:]
 		s.appended += int64(n)
-		s.run += int64(n)
-		if len(rest) > 0 {
+		if f.flags &^= flagMore; len(rest) > 0 && !m.Raw {
 			f.flags |= flagMore
 		} else {
-			f.flags &^= flagMore
-			s.posID, s.posOff = m.PosID, m.PosOff
+			s.posID, s.posOff = m.PosID, max(m.PosOff-int64(len(rest)), 0)
 		}
 		f.posID, f.posOff = s.posID, s.posOff
 		if int64(n) == left || f.length == maxPayload {
 			s.closeFrame()
 		}
-	}
-	// Frames that share a record become kept together, so they must fit into a slot.
-	if s.run > s.store.slots.slotBytes/32 {
-		s.closeFrame()
 	}
 	return nil
 }
@@ -141,14 +139,10 @@ func (s *Stream) frame(m *Mark) *frame {
 }
 
 func (s *Stream) closeFrame() {
-	if s.cur == nil {
-		return
+	if s.cur != nil {
+		s.items = append(s.items, item{s.cur})
+		s.cur = nil
 	}
-	if s.cur.flags&flagMore == 0 {
-		s.run = 0
-	}
-	s.items = append(s.items, item{s.cur})
-	s.cur = nil
 }
 
 // Seal ends the object being gathered; the next record begins another one. It
