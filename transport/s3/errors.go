@@ -2,8 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 // kinds is what S3's error codes mean. Codes go before the status: the same
@@ -89,9 +88,12 @@ func fail(op, key string, err error) *transport.Error {
 		reply    *smithyhttp.ResponseError
 		params   smithy.InvalidParamsError
 		encoding *smithy.SerializationError
+		keys     *transport.Error
 	)
 	isAPI := errors.As(err, &api)
 	switch {
+	case errors.As(err, &keys) && keys.Op == "credentials": // there are none, so nothing was sent
+		e.Kind, e.RetryAfter, e.Err = keys.Kind, keys.RetryAfter, keys
 	case errors.As(err, &reply) && reply.HTTPResponse() != nil && reply.HTTPStatusCode() != 0:
 		classify(e, reply, api, isAPI)
 	case errors.As(err, &params), errors.As(err, &encoding):
@@ -172,20 +174,18 @@ func unreached(e *transport.Error, err error) {
 		e.Err = u.Err // leaves out what the SDK and net/http say around it
 	}
 	var (
-		dial      *net.OpError
-		dns       *net.DNSError
-		unknownCA x509.UnknownAuthorityError
-		badCert   x509.CertificateInvalidError
-		badHost   x509.HostnameError
-		badVerify *tls.CertificateVerificationError
+		dial  *net.OpError
+		dns   *net.DNSError
+		proxy *link.ProxyError
 	)
+	hint, denied := link.Denied(err)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Err = err
-	case errors.As(err, &unknownCA), errors.As(err, &badCert), errors.As(err, &badHost), errors.As(err, &badVerify):
+	case denied:
 		e.Kind, e.Unknown = transport.Denied, false
-		e.Err = fmt.Errorf("%w; check ca_file, endpoint and this device's clock", e.Err)
-	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns):
+		e.Err = fmt.Errorf("%w; %s", e.Err, hint)
+	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns), errors.As(err, &proxy):
 		e.Unknown = false // nothing was sent
 	}
 }

@@ -1,0 +1,125 @@
+package creds
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// program writes a shell script and returns how to run it.
+func program(t *testing.T, script string) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "helper")
+	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Given to sh rather than run: a file that was just written may still be open
+	// for writing in a child that another test is about to start.
+	return []string{"/bin/sh", path}
+}
+
+const printKeys = `printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"hush","SessionToken":"hush-token","Expiration":"%s"}' `
+
+func TestAProgramGivesKeysUntilTheyEnd(t *testing.T) {
+	end := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	argv := program(t, printKeys+`"$1" "$2"`)
+	keys, err := Process{Argv: append(argv, "id", end)}.Issue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys.AccessKeyID != "id" || keys.SecretAccessKey.Reveal() != "hush" || keys.SessionToken.Reveal() != "hush-token" {
+		t.Errorf("got %s", keys.AccessKeyID)
+	}
+	if keys.Life < 59*time.Minute || keys.Life > time.Hour {
+		t.Errorf("got a life of %v, want an hour", keys.Life)
+	}
+}
+
+func TestAProgramThatFailsSaysWhyAndShowsNothing(t *testing.T) {
+	const leak = "echo hush-hush >&2; "
+	for _, c := range []struct {
+		name string
+		argv []string
+		kind transport.Kind
+		want string
+	}{
+		{"fails", program(t, leak+"exit 3"), transport.Temporary, "process sh: ended with exit status 3; run it by hand"},
+		{"killed", program(t, leak+"kill -9 $$"), transport.Temporary, "ended with signal: killed"},
+		{"silent", program(t, leak), transport.Denied, "did not print keys as JSON"},
+		{"text", program(t, leak+"echo hush"), transport.Denied, "did not print keys as JSON"},
+		{"version", program(t, `echo '{"Version":2,"AccessKeyId":"id","SecretAccessKey":"hush"}'`), transport.Denied, "printed version 2, only 1 is known"},
+		{"no secret", program(t, `echo '{"Version":1,"AccessKeyId":"id"}'`), transport.Denied, "there is no access key ID and secret access key"},
+		{"number", program(t, `echo '{"Version":1,"AccessKeyId":"id","SecretAccessKey":5}'`), transport.Denied, "did not print keys as JSON"},
+		{"time", program(t, printKeys+"id hush"), transport.Denied, "the time of expiry is not of the form"},
+		{"expired", program(t, printKeys+"id 2001-01-01T00:00:00Z"), transport.Denied, "already expired; check this device's clock"},
+		{"without an end", program(t, "while :; do echo hush-hush-hush-hush-hush-hush-hush-hush; done"), transport.Denied, "printed more than 64 KiB"},
+		{"absent", []string{"/nowhere/helper", "hush"}, transport.Denied, "process helper: cannot be run; check its path and mode"},
+		{"not in the path", []string{"no-such-helper-at-all", "hush"}, transport.Denied, "cannot be run"},
+		{"not executable", []string{"/etc/passwd", "hush"}, transport.Denied, "cannot be run"},
+		{"none", nil, transport.Denied, "no program is named"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Process{Argv: c.argv}.Issue(t.Context())
+			if err == nil || transport.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("got %v (%v), want %v %q", err, transport.KindOf(err), c.kind, c.want)
+			}
+		})
+	}
+}
+
+func TestAProgramThatHangsIsEndedWithItsChildren(t *testing.T) {
+	// The child holds the other end of a FIFO: once it is gone, reading ends.
+	fifo := filepath.Join(t.TempDir(), "alive")
+	argv := program(t, `mkfifo "$1"; sh -c 'exec 3>"$0"; while :; do sleep 60; done' "$1" & cat "$1"; wait`)
+	start := time.Now()
+	_, err := Process{Argv: append(argv, fifo), Timeout: 200 * time.Millisecond}.Issue(t.Context())
+	if err == nil || transport.KindOf(err) != transport.Temporary || !strings.Contains(err.Error(), "did not end within 200ms") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(start); took > time.Minute {
+		t.Errorf("took %v", took)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (Process{Argv: argv}).Issue(over); transport.KindOf(err) != transport.Offline {
+		t.Errorf("given up: got %v", err)
+	}
+}
+
+func TestACommandLineIsSplitWithoutAShell(t *testing.T) {
+	for line, want := range map[string][]string{
+		"a":                        {"a"},
+		" a  b\tc ":                {"a", "b", "c"},
+		`"/opt/my tool" 'x "y" z'`: {"/opt/my tool", `x "y" z`},
+		`a --b="c d"e ""`:          {"a", "--b=c de", ""},
+		`a '$x' "|"`:               {"a", "$x", "|"},
+	} {
+		got, err := SplitCommand(line)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %q, %v, want %q", line, got, err, want)
+		}
+	}
+	for _, line := range []string{"", "  ", `""`, `a "b`, "a | b", "a; b", "a $HOME", "a `b`", "a > b", "a\nb", "a *", `a\ b`, "a " + strings.Repeat("b ", maxWords)} {
+		if got, err := SplitCommand(line); err == nil {
+			t.Errorf("%q: got %q, want an error", line, got)
+		}
+	}
+}
+
+func TestARenewalRunsTheProgramAgain(t *testing.T) {
+	count := filepath.Join(t.TempDir(), "count")
+	p := NewProvider(Process{Argv: append(program(t, `echo x >>"$1"; `+printKeys+`"id$(wc -l <"$1")" ""`), count)})
+	for n := 1; n <= 3; n++ {
+		want := fmt.Sprintf("id%d", n)
+		expect(t, p, want)
+		expect(t, p, want)
+		p.Refused(want, true)
+	}
+}
