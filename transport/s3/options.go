@@ -126,7 +126,7 @@ func (w *Write) check() error {
 		wrong("if_match", "leave one of the two out", "cannot go with if_absent: false")
 	}
 	if o := w.ExpectedOwner; o != "" && (len(o) != ownerDigits || strings.Trim(o, "0123456789") != "") {
-		wrong("expected_owner", "write the twelve digits of the account ID, in quotes", "%q is not an account ID", clip(o))
+		wrong("expected_owner", "write the twelve digits of the account ID", "%q is not an account ID", clip(o))
 	}
 	if c := w.StorageClass; c != "" && strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" || len(c) > 64 {
 		wrong("storage_class", "write it as S3 does, such as STANDARD_IA, GLACIER_IR or DEEP_ARCHIVE", "%q is not a storage class", clip(c))
@@ -134,7 +134,7 @@ func (w *Write) check() error {
 	for field, value := range map[string]string{"content_type": w.ContentType, "content_encoding": w.ContentEncoding} {
 		if len(value) > maxHeaderValue || !token(value) {
 			wrong(field, "leave out blanks, as in text/plain;charset=utf-8", "must be at most %d printable characters without a blank", maxHeaderValue)
-		} else if _, _, err := mime.ParseMediaType(value); field == "content_type" && value != "" && err != nil {
+		} else if _, _, err := mime.ParseMediaType(value); field == "content_type" && value != "" && (err != nil || !strings.Contains(value, "/")) {
 			wrong(field, "write type/subtype, such as text/csv", "%q is not a content type", clip(value))
 		}
 	}

@@ -27,8 +27,7 @@ type form struct {
 	ifMatch *string
 	absent  bool // ask for the key to be free
 
-	owner    *string
-	payer    types.RequestPayer
+	owner    *string // for hints; account says it to the server
 	customer customer
 
 	contentType, contentEncoding *string
@@ -54,9 +53,6 @@ func newForm(w Write) (f form) {
 	f.scheme, _ = findScheme(w.Checksum, w.ChecksumType) // checked
 	f.absent = !w.MayReplace && w.IfMatch == ""
 	f.ifMatch, f.owner = maybe(w.IfMatch), maybe(w.ExpectedOwner)
-	if w.RequestPayer {
-		f.payer = types.RequestPayerRequester
-	}
 	f.contentType, f.contentEncoding = maybe(w.ContentType), maybe(w.ContentEncoding)
 	if f.contentType == nil {
 		f.contentType = aws.String(defaultContentType)

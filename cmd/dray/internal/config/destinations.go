@@ -70,6 +70,7 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		// Not repeated: it may hold a password.
 		m.problem("endpoint", "write scheme and host only, such as https://minio.example.org:9000", "is not an address of a service")
 	}
+	c.Write = writeOf(m, env)
 	caFile := m.file("ca_file", env, openToAll)
 	keys := credentialsOf(m, env)
 	if len(m.r.problems) > before {
@@ -83,6 +84,7 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 	c.HTTP = wire
 	var to transport.Destination
 	if to, err = s3.New(c); err != nil {
+		m.tell(err)
 		return engine.Destination{}, err
 	}
 	return engine.Destination{
