@@ -47,7 +47,9 @@
 //	        there, or not. Start-up takes each that follows its predecessor and
 //	        stops at the first that does not; it syncs the slot before it calls
 //	        any of them kept, since they may have come from the page cache of a
-//	        killed process. After: kept.
+//	        killed process. Frames of a record whose last frame is missing are
+//	        wiped before that, so that no later frame is taken for their rest.
+//	        After: kept.
 //	roll    The journal's sync of Roll. Before: the slot belongs to nobody. After:
 //	        the stream's bytes from Roll's base on are looked for there only. All
 //	        below base was synced before, in the slots before it. The slot's

@@ -29,9 +29,11 @@ func (s *Store) recover(st *StreamState) (*Stream, error) {
 		}
 	}
 	known := s.state.known(st)
-	if end := r.chain.at; r.whole < end || end < known {
-		// The last record is incomplete, or kept bytes are gone.
-		r.hole(max(end, known))
+	switch {
+	case known > r.whole: // kept bytes are gone
+		r.hole(max(r.chain.at, known))
+	case r.group != nil: // the last record is incomplete, so no sync ever covered it
+		r.chain.at, r.chain.pos, r.wipe = r.whole, r.group[0], true
 	}
 	// An object whose end was noted without a frame behind it.
 	if o := st.last(); o == nil || o.Sealed() {
@@ -61,6 +63,7 @@ type recovery struct {
 	posOff int64
 	group  []int64 // file positions of frames whose last record is not whole yet
 	reuse  bool    // the newest slot can be appended to
+	wipe   bool    // the frame behind the last whole record is good, but given up
 }
 
 // start stands the digest where the facts end, and finds the slot to begin with.
@@ -244,12 +247,14 @@ func (r *recovery) reopen(s *Stream) error {
 	}
 	n := r.slots[i].slot
 	f, err := os.OpenFile(r.store.slots.path(n), os.O_RDWR, 0)
+	if err == nil && r.wipe { // or a later frame could be taken for its rest
+		_, err = f.WriteAt(make([]byte, blockSize), r.chain.pos)
+	}
 	if err == nil {
-		if err = fdatasync(f); err != nil {
-			f.Close()
-		}
+		err = fdatasync(f)
 	}
 	if err != nil {
+		f.Close()
 		r.store.slots.markBad(n)
 		r.store.note("spool: slot %d cannot be synced, stream %s goes on in another: %v", n, r.st.Name, err)
 		return nil
