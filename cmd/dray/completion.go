@@ -40,6 +40,8 @@ func (c command) words() []string {
 	switch c.name {
 	case "completion":
 		words = append(words, "bash", "zsh", "fish")
+	case "uploads":
+		words = append(words, "abort")
 	case "help":
 		for _, other := range commands() {
 			words = append(words, other.name)

@@ -48,6 +48,7 @@ type console struct{ Out, Err io.Writer }
 func commands() []command {
 	return []command{
 		runCommand, checkCommand, statusCommand, flushCommand, receiptsCommand,
+		uploadsCommand, doctorCommand, verifyCommand, auditCommand,
 		inspectCommand, exportCommand, demoCommand, versionCommand, completionCommand, helpCommand,
 	}
 }
@@ -153,7 +154,13 @@ func configFlag(fs *flag.FlagSet) *string {
 
 // stateFlags adds -c and -state and returns what finds the state folder.
 func stateFlags(fs *flag.FlagSet) func() (string, error) {
-	file := configFlag(fs)
+	state, _ := stateAndConfig(fs)
+	return state
+}
+
+// stateAndConfig is stateFlags for a command that also reads the config.
+func stateAndConfig(fs *flag.FlagSet) (state func() (string, error), file *string) {
+	file = configFlag(fs)
 	dir := fs.String("state", "", "look at the state folder `DIR` instead of the config's")
 	return func() (string, error) {
 		path := *dir
@@ -163,15 +170,20 @@ func stateFlags(fs *flag.FlagSet) func() (string, error) {
 				return "", err
 			}
 		}
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			return "", fmt.Errorf("there is no state folder %s; dray run makes it when it first starts", path)
-		case err != nil:
-			return "", err
-		case !info.IsDir():
-			return "", fmt.Errorf("%s is not a folder", path)
-		}
-		return path, nil
+		return path, isStateFolder(path)
+	}, file
+}
+
+// isStateFolder says what keeps path from being one.
+func isStateFolder(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("there is no state folder %s; dray run makes it when it first starts", path)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder", path)
 	}
+	return nil
 }

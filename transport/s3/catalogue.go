@@ -33,7 +33,7 @@ func (d *Destination) Stat(ctx context.Context, key string) (*transport.Stored, 
 // Directory buckets list in no order, so none is promised.
 func (d *Destination) Objects(ctx context.Context, prefix string, fn func(transport.Entry) error) error {
 	const op = "list objects"
-	in := &s3.ListObjectsV2Input{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl, ExpectedBucketOwner: d.form.owner, RequestPayer: d.form.payer}
+	in := &s3.ListObjectsV2Input{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl}
 	if p := d.prefix + prefix; p != "" {
 		in.Prefix = &p
 	}
@@ -83,7 +83,7 @@ func (d *Destination) Uploads(ctx context.Context, prefix string, fn func(transp
 }
 
 func (d *Destination) listUploads(ctx context.Context, op, below, prefix string, fn func(transport.Upload, time.Time) error) (found bool, err error) {
-	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl, ExpectedBucketOwner: d.form.owner, RequestPayer: d.form.payer}
+	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl}
 	if below != "" {
 		in.Prefix = &below
 	}

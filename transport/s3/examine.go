@@ -120,6 +120,9 @@ func (d *Destination) Spares(t transport.Trial) string {
 func (d *Destination) Examine(ctx context.Context, o transport.Object, stored bool) []transport.Finding {
 	head, date, err := d.headRaw(ctx, o.Key)
 	findings := []transport.Finding{clock(date, time.Now(), err)}
+	for _, note := range d.Notes() {
+		findings = append(findings, transport.Finding{Trial: transport.TrialCondition, Need: transport.Wanted, Lacks: "support of If-None-Match", Means: note})
+	}
 	if stored && err == nil {
 		findings = append(findings, d.encryption(head))
 		findings = append(findings, d.extras(head)...)
@@ -135,7 +138,7 @@ func (d *Destination) Examine(ctx context.Context, o transport.Object, stored bo
 func (d *Destination) headRaw(ctx context.Context, key string) (out *s3.HeadObjectOutput, date time.Time, err error) {
 	f := &d.form
 	out, err = d.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &d.bucket, Key: d.key(key), ExpectedBucketOwner: f.owner, RequestPayer: f.payer,
+		Bucket: &d.bucket, Key: d.key(key),
 		SSECustomerAlgorithm: f.customer.algorithm, SSECustomerKey: f.customer.key, SSECustomerKeyMD5: f.customer.md5,
 	})
 	var header http.Header
@@ -247,7 +250,7 @@ func (d *Destination) wrongBytes(ctx context.Context, o transport.Object) transp
 	body := []byte("dray doctor: these bytes have another checksum.\n")
 	_, err = d.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &d.bucket, Key: d.key(o.Key), UploadId: &id, PartNumber: aws.Int32(1),
-		ContentLength: aws.Int64(int64(len(body))), Body: bytes.NewReader(body), ExpectedBucketOwner: form.owner, RequestPayer: form.payer,
+		ContentLength: aws.Int64(int64(len(body))), Body: bytes.NewReader(body),
 		SSECustomerAlgorithm: form.customer.algorithm, SSECustomerKey: form.customer.key, SSECustomerKeyMD5: form.customer.md5,
 		ChecksumCRC32: value.crc32, ChecksumCRC32C: value.crc32c, ChecksumCRC64NVME: value.crc64nvme, ChecksumSHA1: value.sha1, ChecksumSHA256: value.sha256,
 	})
@@ -278,8 +281,7 @@ func (d *Destination) Remove(ctx context.Context, key string) error {
 	if !slices.Contains(strings.Split(key, "/"), transport.TrialFolder) {
 		return invalid(op, key, fmt.Errorf("only what a trial made, under %s, is ever removed", transport.TrialFolder))
 	}
-	f := &d.form
-	_, err := d.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &d.bucket, Key: d.key(key), ExpectedBucketOwner: f.owner, RequestPayer: f.payer})
+	_, err := d.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &d.bucket, Key: d.key(key)})
 	if err == nil {
 		return nil
 	}

@@ -54,16 +54,24 @@ func NewClient(stateDir string) *Client {
 }
 
 // Status returns the daemon's status.
-func (c *Client) Status(ctx context.Context) (engine.Status, error) {
-	var s engine.Status
-	body, err := c.call(ctx, http.MethodGet, "/status")
+func (c *Client) Status(ctx context.Context) (s engine.Status, err error) {
+	return s, c.get(ctx, "/status", &s)
+}
+
+// Ownership returns which uploads the daemon's journal owns.
+func (c *Client) Ownership(ctx context.Context) (o engine.Ownership, err error) {
+	return o, c.get(ctx, "/ownership", &o)
+}
+
+func (c *Client) get(ctx context.Context, path string, to any) error {
+	body, err := c.call(ctx, http.MethodGet, path)
 	if err != nil {
-		return s, err
+		return err
 	}
-	if err := json.Unmarshal(body, &s); err != nil {
-		return s, fmt.Errorf("the daemon's answer makes no sense: %w; is it of another version?", err)
+	if err := json.Unmarshal(body, to); err != nil {
+		return fmt.Errorf("the daemon's answer makes no sense: %w; is it of another version?", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Flush seals what is open of a stream, "" for every stream. It returns when

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,10 @@ func (f *fake) Status() engine.Status { return f.status }
 func (f *fake) Flush(_ context.Context, stream string) error {
 	f.flushed <- stream
 	return f.err
+}
+
+func (f *fake) Ownership() engine.Ownership {
+	return engine.Ownership{Epoch: "8000000000000001", Uploads: []engine.OwnedKey{{Destination: "d", Key: "k", UploadID: "u"}}}
 }
 
 func newFake() *fake {
@@ -56,6 +61,10 @@ func TestAClientAsksTheDaemonOfItsStateFolder(t *testing.T) {
 	s, err := c.Status(t.Context())
 	if err != nil || s.Device != "gw" || s.Streams[0].Kept != 7 {
 		t.Errorf("status: got %+v, %v", s, err)
+	}
+	own, err := c.Ownership(t.Context())
+	if want := e.Ownership(); err != nil || own.Epoch != want.Epoch || !slices.Equal(own.Uploads, want.Uploads) {
+		t.Errorf("ownership: got %+v, %v, want %+v", own, err, want)
 	}
 	if err := c.Flush(t.Context(), "gps"); err != nil {
 		t.Error(err)

@@ -3,6 +3,7 @@
 //
 //	GET  /status          engine.Status as JSON
 //	POST /flush?stream=S  seals what is open; without stream, of every stream
+//	GET  /ownership       engine.Ownership as JSON
 //	GET  /metrics         Prometheus text
 //
 // Only the daemon's own user (and root) may connect: the socket has mode 0600

@@ -17,6 +17,7 @@ import (
 type Engine interface {
 	Status() engine.Status
 	Flush(ctx context.Context, stream string) error
+	Ownership() engine.Ownership
 }
 
 // Bounds of the server.
@@ -53,6 +54,7 @@ func New(c Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { serveStatus(w, c.Engine) })
 	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) { serveFlush(w, r, c.Engine) })
+	mux.HandleFunc("GET /ownership", func(w http.ResponseWriter, r *http.Request) { serveOwnership(w, c.Engine) })
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) { serveMetrics(w, c.Engine) })
 	s.add(l, mux)
 	if c.Metrics != "" {
@@ -109,6 +111,11 @@ func serveStatus(w http.ResponseWriter, e Engine) {
 	w.Header().Set("Content-Type", "application/json")
 	// A failed write is the client's going away.
 	_ = json.NewEncoder(w).Encode(e.Status())
+}
+
+func serveOwnership(w http.ResponseWriter, e Engine) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(e.Ownership())
 }
 
 func serveFlush(w http.ResponseWriter, r *http.Request, e Engine) {
