@@ -256,7 +256,7 @@ func (p *patient) look(complete bool, o transport.Object) {
 		}
 		return nil
 	})
-	p.try(transport.TrialAbsent, "", func(ctx context.Context) error {
+	p.try(transport.TrialAbsent, unless(found || !complete, transport.TrialHead), func(ctx context.Context) error {
 		other, err := stat(ctx, p.key+"-absent")
 		if err == nil && other != nil {
 			err = errors.New("an object was found that nobody made")
