@@ -98,6 +98,9 @@ func (c *capture) run(ctx context.Context) error {
 				}
 				c.framer.Pause()
 			}
+			if opened && c.stream.cfg.Source.Waits() && m.Position.IsZero() {
+				c.framer.Pause() // who opens a pipe anew begins with a record
+			}
 			if m.Position.ID != c.pos.ID && !c.pos.IsZero() { // another file begins
 				c.records(ctx, m.Time, true)
 				c.framer.Boundary()

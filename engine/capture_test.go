@@ -86,3 +86,43 @@ func TestAFollowedFileGoesOnWhereAShutdownLeftIt(t *testing.T) {
 		}
 	})
 }
+
+// Nothing in the bytes says where a record of fixed size begins, so a pipe that
+// was taken for adrift would be so for ever.
+func TestAPipeOfFixedRecordsIsReadOnAfterItsWriterLeftAndAfterAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := filepath.Join(t.TempDir(), "state")
+		begin := func(src *haltest.Script) *Engine {
+			to, err := local.New(local.Config{Path: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := New(Config{StateDir: state, Device: "gw", Spool: Spool{MaxBytes: 24 << 20, MinFree: -1},
+				Streams:      []Stream{{Name: "log", Source: src, Framing: hal.Framing{Kind: "fixed", Size: 4}, Destination: "disk", Object: Object{MaxBytes: 8 << 20}}},
+				Destinations: []Destination{{Name: "disk", To: to}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.streams[0].capture(t.Context())
+			if err := e.streams[0].wal.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			src.Done(t)
+			return e
+		}
+		e := begin(&haltest.Script{CanWait: true, Steps: []haltest.Step{haltest.Bytes("aaaabb"), haltest.Unplug(os.ErrClosed), haltest.Bytes("ccccdddd"), haltest.EOF()}})
+		if got := e.streams[0].wal.Progress().Appended; got != 12 {
+			t.Errorf("%d bytes were taken in, want 12", got)
+		}
+		if err := e.Close(); err != nil { // not the end of a Run: as after a kill
+			t.Fatal(err)
+		}
+		e = begin(&haltest.Script{CanWait: true, Steps: []haltest.Step{haltest.Bytes("eeeeffff"), haltest.EOF()}})
+		if got := e.streams[0].wal.Progress().Appended; got != 20 {
+			t.Errorf("after a kill: %d bytes were taken in, want 20", got)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

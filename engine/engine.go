@@ -111,17 +111,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	workers.Go(func() { e.dispatch(ctx) })
 	workers.Go(func() { e.prepare(ctx) })
+	var errs []error
 	if e.cfg.Drain {
 		workers.Go(func() {
 			sources.Wait()
-			if e.drain(ctx) {
-				cancel()
+			if err := e.drain(ctx); err != nil {
+				errs = append(errs, err)
 			}
+			cancel()
 		})
 	}
 	sources.Wait()
 	workers.Wait()
-	var errs []error
 	for _, st := range e.streams {
 		st.wal.End()
 		err := st.wal.Sync()
@@ -139,8 +140,9 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // drain seals what is open, once every source has finished, and waits until
-// nothing is left to upload. It says whether it got there.
-func (e *Engine) drain(ctx context.Context) bool {
+// nothing is left to upload, or until ctx is done. An error says what cannot be
+// uploaded because its destination is not configured any more.
+func (e *Engine) drain(ctx context.Context) error {
 	for {
 		err := e.Flush(ctx, "")
 		if err == nil {
@@ -148,24 +150,33 @@ func (e *Engine) drain(ctx context.Context) bool {
 		}
 		e.log.Error("drain", "err", err)
 		if !sleep(ctx, time.Second) {
-			return false
+			return nil
 		}
 	}
 	for {
 		changed := e.changed()
-		left := 0
+		left, orphans := 0, map[string]int{}
 		e.store.View(func(s *wal.State) {
 			for _, st := range s.Streams {
-				left += len(st.Objects)
+				for i := range st.Objects {
+					if name := s.Layout(&st.Objects[i]).Destination; e.dests[name] == nil {
+						orphans[name]++
+					} else {
+						left++
+					}
+				}
 			}
 		})
 		if left == 0 {
-			return true
+			for name, n := range orphans {
+				return fmt.Errorf("engine: drain: %d objects wait for destination %q, which is not configured; configure it again", n, name)
+			}
+			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return false
+			return nil
 		}
 	}
 }

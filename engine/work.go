@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"strconv"
 	"time"
 
@@ -113,9 +112,8 @@ func metadata(device string, st *wal.StreamState, o *wal.Object) map[string]stri
 func (e *Engine) work(ctx context.Context, t task) result {
 	r := result{task: t}
 	if t.step.action.remote() {
-		if r.local = e.announce(t); r.local != nil {
-			// Not tried, so the link is not to blame.
-			r.err = &transport.Error{Op: t.step.action.String(), Key: t.upload.Object.Key, Kind: transport.Corrupt, Err: r.local}
+		if err := e.announce(t); err != nil {
+			r.untried(err)
 			return r
 		}
 	}
@@ -139,6 +137,13 @@ func (e *Engine) work(ctx context.Context, t task) result {
 		e.log.Info("archived", "stream", t.name, "key", t.upload.Object.Key, "bytes", t.object.Size())
 	}
 	return r
+}
+
+// untried notes a failure of this device that came before the call: the link is
+// neither to blame nor proved.
+func (r *result) untried(err error) {
+	r.local = err
+	r.err = &transport.Error{Op: r.step.action.String(), Key: r.upload.Object.Key, Kind: transport.Corrupt, Err: err}
 }
 
 // announce journals the intent of a call that may leave something behind.
@@ -203,13 +208,13 @@ func (e *Engine) leave(t task, err error) error {
 func (e *Engine) send(ctx context.Context, r *result) {
 	body, err := e.store.Section(r.id.stream, r.id.start+r.part.Offset, r.id.start+r.part.Offset+r.part.Size)
 	if err != nil {
-		r.local = err
+		r.untried(err)
 		return
 	}
 	defer body.Close()
 	anew, err := e.digest(r, body)
 	if err != nil {
-		r.local = err
+		r.untried(err)
 		return
 	}
 	receipt, err := r.dest.to.UploadPart(ctx, r.upload, r.part, body)
@@ -244,11 +249,12 @@ func (e *Engine) digest(r *result, body *wal.Section) (string, error) {
 func (e *Engine) put(ctx context.Context, r *result) {
 	body, err := e.store.Section(r.id.stream, r.object.Start, r.object.End)
 	if err != nil {
-		r.local = err
+		r.untried(err)
 		return
 	}
 	defer body.Close()
-	if _, r.local = e.digest(r, body); r.local != nil {
+	if _, err := e.digest(r, body); err != nil {
+		r.untried(err)
 		return
 	}
 	r.upload.Object.Sum = r.part.Sum
@@ -287,19 +293,10 @@ func (e *Engine) ours(ctx context.Context, t task, conflict error) (transport.Re
 		}
 		return transport.Receipt{}, conflict
 	}
-	if obj.Size != t.object.Size() || !maps.Equal(identity(obj.Metadata), identity(t.upload.Object.Metadata)) {
+	if !obj.IsObject(t.upload.Object) { // a cloned device has the same key, and other bytes
 		return transport.Receipt{}, conflict
 	}
 	return transport.Receipt{Size: obj.Size, ETag: obj.ETag, Checksum: obj.Checksum}, nil
-}
-
-// identity leaves only what tells one object from another.
-func identity(m map[string]string) map[string]string {
-	id := map[string]string{}
-	for _, name := range []string{"dray-device", "dray-stream", "dray-epoch", "dray-start"} {
-		id[name] = m[name]
-	}
-	return id
 }
 
 func (e *Engine) abort(ctx context.Context, r *result) {
