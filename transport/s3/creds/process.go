@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -20,7 +18,6 @@ import (
 const (
 	DefaultProcessTimeout = time.Minute
 	maxOutput             = 64 << 10 // bytes
-	maxWords              = 64
 	// How long a program's children may hold its output open after it has ended.
 	afterEnd = 2 * time.Second
 )
@@ -34,22 +31,18 @@ const (
 // its standard error is dropped, for that may hold secrets; so its arguments are
 // not shown either.
 type Process struct {
-	Argv    []string
+	Command Command
 	Timeout time.Duration // after which it is killed, with its children; default a minute
 }
 
 // String returns "process NAME".
-func (p Process) String() string {
-	if len(p.Argv) == 0 {
-		return "process"
-	}
-	return "process " + filepath.Base(p.Argv[0])
-}
+func (p Process) String() string { return "process " + p.Command.String() }
 
 // Issue runs the program once.
 func (p Process) Issue(ctx context.Context) (Keys, error) {
-	if len(p.Argv) == 0 || p.Argv[0] == "" {
-		return Keys{}, fail(transport.Denied, "process: no program is named")
+	argv, err := p.Command.argv()
+	if err != nil {
+		return Keys{}, fail(transport.Denied, "process: %w", err)
 	}
 	limit := p.Timeout
 	if limit == 0 {
@@ -58,12 +51,12 @@ func (p Process) Issue(ctx context.Context) (Keys, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out := output{stop: cancel}
-	cmd := exec.CommandContext(limited, p.Argv[0], p.Argv[1:]...)
+	cmd := exec.CommandContext(limited, argv[0], argv[1:]...)
 	cmd.Stdout = &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = afterEnd
-	err := cmd.Run()
+	err = cmd.Run()
 	exit := (*exec.ExitError)(nil)
 	const byHand = "run it by hand, as the user that dray runs as"
 	switch {
@@ -143,49 +136,4 @@ func parseProcess(text []byte, now time.Time) (Keys, error) {
 		Life:            life,
 	}
 	return keys, keys.check()
-}
-
-// SplitCommand splits a command line into words at white space outside double
-// and single quotes. There is no shell: what only a shell could do (pipes,
-// variables, redirection) is refused rather than passed on as a word. Its errors
-// repeat nothing of the line.
-func SplitCommand(line string) ([]string, error) {
-	var words []string
-	var word strings.Builder
-	var quote rune
-	open := false // a word has begun
-	for _, r := range line {
-		switch {
-		case quote != 0 && r == quote:
-			quote = 0
-		case quote != 0:
-			word.WriteRune(r)
-		case r == '"' || r == '\'':
-			quote, open = r, true
-		case r == ' ' || r == '\t':
-			if open {
-				words = append(words, word.String())
-				word.Reset()
-				open = false
-			}
-		case strings.ContainsRune("|&;<>()$`*?~\\\n\r\x00", r):
-			return nil, fmt.Errorf("%q is for a shell, and there is none; quote it, or name a script", r)
-		default:
-			word.WriteRune(r)
-			open = true
-		}
-	}
-	if quote != 0 {
-		return nil, errors.New("a quote is not closed")
-	}
-	if open {
-		words = append(words, word.String())
-	}
-	if len(words) == 0 || words[0] == "" {
-		return nil, errors.New("no program is named")
-	}
-	if len(words) > maxWords {
-		return nil, fmt.Errorf("has more than %d words", maxWords)
-	}
-	return words, nil
 }

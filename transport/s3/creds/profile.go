@@ -95,11 +95,11 @@ func (p Profile) read() (settings, error) {
 		return s, s.keys.check()
 	}
 	if command != "" {
-		argv, err := SplitCommand(command)
+		split, err := SplitCommand(command)
 		if err != nil {
 			return s, fmt.Errorf("credential_process: %w", err)
 		}
-		s.process = &Process{Argv: argv}
+		s.process = &Process{Command: split}
 		return s, nil
 	}
 	for _, sec := range found {

@@ -33,6 +33,7 @@ const (
 // keeps no goroutine.
 type Provider struct {
 	issuer Issuer
+	now    func() time.Time
 	turn   chan struct{} // of capacity 1: to send is to take the turn to ask
 
 	mu    sync.Mutex
@@ -54,7 +55,7 @@ var _ aws.CredentialsProvider = (*Provider)(nil)
 
 // NewProvider returns a Provider of what i issues. It asks for nothing yet.
 func NewProvider(i Issuer) *Provider {
-	return &Provider{issuer: i, turn: make(chan struct{}, 1)}
+	return &Provider{issuer: i, now: time.Now, turn: make(chan struct{}, 1)}
 }
 
 // String names the issuer.
@@ -65,7 +66,7 @@ func (p *Provider) String() string { return p.issuer.String() }
 // there were any, its error is the issuer's *transport.Error.
 func (p *Provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	p.mu.Lock()
-	now := time.Now()
+	now := p.now()
 	have, due, seen := p.good(now), p.due(now), p.asked
 	p.mu.Unlock()
 	switch {
@@ -95,7 +96,7 @@ func (p *Provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // ask asks the issuer, unless it answered to somebody else since seen was noted.
 func (p *Provider) ask(ctx context.Context, seen uint64) (*held, error) {
 	p.mu.Lock()
-	have, answered, err := p.good(time.Now()), p.asked != seen, p.err
+	have, answered, err := p.good(p.now()), p.asked != seen, p.err
 	p.mu.Unlock()
 	if answered && have != nil {
 		return have, nil
@@ -113,7 +114,7 @@ func (p *Provider) ask(ctx context.Context, seen uint64) (*held, error) {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.now()
 	if err == nil {
 		p.hold(keys, now)
 	} else if ctx.Err() == nil {
@@ -161,7 +162,7 @@ func (p *Provider) due(now time.Time) bool {
 func (p *Provider) Refused(accessKeyID string, dead bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.now()
 	switch {
 	case p.have == nil || p.have.keys.AccessKeyID != accessKeyID:
 	case dead:
