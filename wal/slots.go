@@ -33,6 +33,7 @@ type slots struct {
 	mu     sync.Mutex
 	made   map[uint32]bool // slot files on disk; true: in use, or being written
 	bad    map[uint32]bool // a write to it failed since start-up: used only when there is no other
+	gone   map[uint32]bool // in made and in use, but there is no file: facts still name it
 	wrote  int64           // bytes written, zeros of new slots included
 	syncs  int64
 }
@@ -42,7 +43,7 @@ func (p *slots) path(n uint32) string { return filepath.Join(p.dir, fmt.Sprintf(
 // openSlots reads the folder, made if absent. used are the slots that the
 // journal knows. Unfinished slot files are removed; so are spare ones above the limit.
 func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]bool) (*slots, error) {
-	p := &slots{dir: dir, slotBytes: slotBytes, maxBytes: maxBytes, minFree: minFree, made: map[uint32]bool{}, bad: map[uint32]bool{}}
+	p := &slots{dir: dir, slotBytes: slotBytes, maxBytes: maxBytes, minFree: minFree, made: map[uint32]bool{}, bad: map[uint32]bool{}, gone: map[uint32]bool{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -75,6 +76,11 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 		delete(p.made, n)
+	}
+	for n := range used {
+		if _, there := p.made[n]; !there {
+			p.made[n], p.gone[n] = true, true
+		}
 	}
 	if removed {
 		return p, syncDir(dir)
@@ -223,7 +229,10 @@ func (p *slots) drop(list ...uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range list {
-		if _, ok := p.made[n]; ok {
+		if p.gone[n] {
+			delete(p.made, n)
+			delete(p.gone, n)
+		} else if _, ok := p.made[n]; ok {
 			p.made[n] = false
 		}
 	}

@@ -229,12 +229,16 @@ func (s *Stream) drop(f *frame) {
 	f.buf = nil
 }
 
-// SetLayout says how objects that begin from now on are cut, and for whom.
+// SetLayout says how objects that begin from now on are cut, and for whom. A
+// new destination ends the open object.
 func (s *Stream) SetLayout(l Layout) {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	s.mu.Lock()
 	changed := s.layout != l
+	if s.layout.Destination != l.Destination {
+		s.seal() // what comes now is not for the old one
+	}
 	s.layout = l
 	s.mu.Unlock()
 	if changed {
