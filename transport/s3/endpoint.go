@@ -12,12 +12,14 @@ type Variant struct {
 }
 
 // check refuses what no endpoint has. What a region has only Amazon knows.
-func (v Variant) check(endpoint string) error {
-	if endpoint != "" && v.DualStack {
+func (v Variant) check(c *Config) error {
+	switch {
+	case c.Endpoint != "" && v.DualStack:
 		return &ConfigError{"dual_stack", "goes only with Amazon's own endpoints", "leave out endpoint or dual_stack"}
-	}
-	if endpoint != "" && v.FIPS {
+	case c.Endpoint != "" && v.FIPS:
 		return &ConfigError{"fips", "goes only with Amazon's own endpoints", "leave out endpoint or fips"}
+	case c.directory() && v.DualStack:
+		return &ConfigError{"dual_stack", "is not supported by directory buckets", "leave it out"}
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 		e.Kind = kind
 	case r.status/100 == 2:
 		e.Kind = transport.Temporary
-	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status/100 == 3:
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusProxyAuthRequired || r.status/100 == 3:
 		e.Kind = transport.Denied
 	case r.status == http.StatusNotFound && e.Op != "create" && e.Op != "put":
 		e.Kind = transport.Gone

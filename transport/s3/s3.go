@@ -125,7 +125,7 @@ func (c *Config) check() error {
 	if err := errors.Join(c.Write.check(), c.checkDirectory(), c.checkCarriage()); err != nil {
 		return err
 	}
-	return errors.Join(c.Variant.check(c.Endpoint), c.checkKeys())
+	return errors.Join(c.Variant.check(c), c.checkKeys())
 }
 
 // options sets every option that matters; the SDK's own configuration from
