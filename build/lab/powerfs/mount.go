@@ -1,0 +1,45 @@
+package powerfs
+
+import (
+	"fmt"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// A Mount is a Disk at a place in the tree of files.
+type Mount struct {
+	dir    string
+	server *fuse.Server
+}
+
+// Mount mounts the disk on dir, which must exist. It takes root, or fusermount3.
+// Unmount must follow. A Disk that was Cut has to be unmounted, and what it
+// became mounted: the kernel knows names of the old one.
+func (d *Disk) Mount(dir string) (*Mount, error) {
+	server, err := fuse.NewServer(newBridge(d), dir, &fuse.MountOptions{
+		FsName:             "powerfs",
+		Name:               "powerfs",
+		DirectMount:        true,
+		MaxWrite:           1 << 20,
+		DisableXAttrs:      true,
+		DisableReadDirPlus: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mount powerfs on %s: %w; /dev/fuse and root are needed", dir, err)
+	}
+	m := &Mount{dir: dir, server: server}
+	go server.Serve() // ends with Unmount, which waits for it
+	if err := server.WaitMount(); err != nil {
+		return nil, fmt.Errorf("mount powerfs on %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// Unmount takes the disk away. No process may have it open.
+func (m *Mount) Unmount() error {
+	if err := m.server.Unmount(); err != nil {
+		return fmt.Errorf("unmount powerfs from %s: %w; is it in use?", m.dir, err)
+	}
+	m.server.Wait()
+	return nil
+}
