@@ -23,6 +23,12 @@ type Options struct {
 	Wake        func()    // called when facts about objects were noted; must not block
 }
 
+// sizes are those of what is not payload; zero values mean the defaults.
+type sizes struct {
+	journal journalOptions
+	ledger  int64 // of a file of receipts
+}
+
 // Store is everything durable of a device: the spool, the journal and the
 // receipts, in one folder, held by one process. It is safe for concurrent use.
 type Store struct {
@@ -85,8 +91,9 @@ func (s *Store) open(o Options) (err error) {
 	if s.lock, err = lockDir(o.Dir); err != nil {
 		return err
 	}
+	sizes := shrink(&o)
 	var report journalReport
-	s.journal, report, err = openJournal(filepath.Join(o.Dir, "journal"), journalOptions{}, s.replay, s.snapshot)
+	s.journal, report, err = openJournal(filepath.Join(o.Dir, "journal"), sizes.journal, s.replay, s.snapshot)
 	if err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func (s *Store) open(o Options) (err error) {
 		s.streams[st.ID] = stream
 	}
 	var notes []string
-	s.ledger, notes, err = openLedger(o.Dir, 0)
+	s.ledger, notes, err = openLedger(o.Dir, sizes.ledger)
 	s.notes = append(s.notes, notes...)
 	return err
 }
