@@ -24,7 +24,7 @@ import (
 var kinds = map[transport.Kind][]string{
 	transport.Denied: {
 		"AccessDenied", "AllAccessDisabled", "AccountProblem", "AuthorizationHeaderMalformed", "ExpiredToken", "IllegalLocationConstraintException",
-		"ExpiredTokenException", "Forbidden", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "KMS.DisabledException",
+		"ExpiredTokenException", "Forbidden", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken",
 		"NoSuchBucket", "NotSignedUp", "PermanentRedirect", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
 		"TemporaryRedirect", "TokenRefreshRequired", "UnauthorizedAccess", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded",
 	},
@@ -143,7 +143,7 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 		e.Kind = transport.Throttled
 	}
 	e.RetryAfter = retryAfter(reply.HTTPResponse().Header)
-	e.Unknown = r.status/100 == 2 || r.status/100 == 5
+	e.Unknown = r.status/100 == 2 || r.status/100 == 5 && r.code != "NotImplemented"
 }
 
 // maxRetryAfter bounds what a server can ask for.

@@ -42,7 +42,7 @@ var actions = map[string]string{
 	"abort":       "s3:AbortMultipartUpload",
 	"list parts":  "s3:ListMultipartUploadParts",
 	"find":        "s3:GetObject, s3:ListBucket and s3:ListBucketMultipartUploads",
-	"stat":        "s3:GetObject and s3:ListBucket",
+	"head":        "s3:GetObject and s3:ListBucket",
 
 	"list objects": "s3:ListBucket",
 	"list uploads": "s3:ListBucketMultipartUploads",

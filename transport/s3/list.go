@@ -110,8 +110,8 @@ func (d *Destination) look(ctx context.Context, op, key string) (stored *transpo
 		SSECustomerKeyMD5:    d.form.customer.md5,
 	})
 	if err != nil {
-		e := d.fail(op, key, err)
-		e.Unknown = false // a question has no effect
+		e := d.fail("head", key, err)
+		e.Op, e.Unknown = op, false // a question has no effect
 		if e.Kind == transport.Gone {
 			return nil, headerOf(err, "X-Amz-Delete-Marker") == "true", nil
 		}

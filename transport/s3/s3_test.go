@@ -24,6 +24,12 @@ func (r readable) ReadObject(key string) ([]byte, error) {
 // open returns a destination in g's bucket, at endpoint if that is not empty.
 func open(t *testing.T, g *transporttest.Gateway, endpoint string) *Destination {
 	t.Helper()
+	return openWrite(t, g, endpoint, Write{})
+}
+
+// openWrite is open with a say in how objects are written.
+func openWrite(t *testing.T, g *transporttest.Gateway, endpoint string, w Write) *Destination {
+	t.Helper()
 	http, err := link.New(link.Config{CAFile: g.CAFile})
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +39,7 @@ func open(t *testing.T, g *transporttest.Gateway, endpoint string) *Destination 
 	}
 	d, err := New(Config{
 		Bucket: g.Bucket, Region: g.Region, Endpoint: endpoint, PathStyle: true, Prefix: "some/prefix",
-		AccessKeyID: g.AccessKeyID, SecretAccessKey: g.SecretAccessKey, HTTP: http,
+		AccessKeyID: g.AccessKeyID, SecretAccessKey: g.SecretAccessKey, HTTP: http, Write: w,
 	})
 	if err != nil {
 		t.Fatal(err)

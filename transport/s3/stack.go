@@ -65,6 +65,9 @@ func (f follow) HandleFinalize(ctx context.Context, in middleware.FinalizeInput,
 	if !ok {
 		return next.HandleFinalize(ctx, in)
 	}
+	// It says "attempt=1; max=1": a blank in a header that would be signed, of
+	// which S3 warns. There is but one attempt.
+	first.Header.Del("Amz-Sdk-Request")
 	for r, n := first, 0; ; n++ {
 		in.Request = r.Clone() // signing adds headers, of which the next try must be free
 		out, meta, err = next.HandleFinalize(ctx, in)
