@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed-7270d448/dray/transport/transporttest"
 )
 
 // An object is one that the archive holds, as anybody can see it.
@@ -98,13 +100,15 @@ func (o *object) read(meta map[string]string) error {
 }
 
 // client is an S3 client of the lab's own, straight to the server.
-func (r *rig) client() *s3.Client {
+func (r *rig) client() *s3.Client { return directClient(r.gateway) }
+
+func directClient(g *transporttest.Gateway) *s3.Client {
 	return s3.New(s3.Options{
-		BaseEndpoint: &r.gateway.Endpoint,
-		Region:       r.gateway.Region,
+		BaseEndpoint: &g.Endpoint,
+		Region:       g.Region,
 		UsePathStyle: true,
 		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: r.gateway.AccessKeyID, SecretAccessKey: r.gateway.SecretAccessKey}, nil
+			return aws.Credentials{AccessKeyID: g.AccessKeyID, SecretAccessKey: g.SecretAccessKey}, nil
 		})),
 	})
 }

@@ -2,11 +2,14 @@
 //
 //	go run ./build/lab kill9 -n 200     SIGKILL at random moments, then check every line
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
+//	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
+//	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
 //
-// Each experiment runs the real daemon, a real pseudo-terminal as its sensor
-// and a real S3 server, looks at them from outside alone, prints a table and
-// exits 1 if a promise was broken. It must never share code with what it
-// judges, beyond the names of the status fields.
+// kill9 and stall run the real daemon, a real pseudo-terminal as its sensor and
+// a real S3 server; faults runs the real engine and S3 client. Each experiment
+// judges from outside alone, by what the server holds, prints a table and exits
+// 1 if a promise was broken. It must never share code with what it judges,
+// beyond the names of status and receipt fields.
 package main
 
 import (
@@ -28,6 +31,7 @@ type experiment struct {
 var experiments = []experiment{
 	{"kill9", "SIGKILL at random moments", kill9},
 	{"stall", "every tenth sync takes 2 s", stall},
+	{"faults", "seeded random fault scripts between engine and S3 server", faults},
 }
 
 func main() {
@@ -54,7 +58,7 @@ func choose(ctx context.Context, args []string) int {
 			case err != nil:
 				fmt.Fprintf(os.Stderr, "lab %s: %v\n", e.name, err)
 				return 1
-			case r.broken():
+			case r != nil && r.broken():
 				return 1
 			}
 			return 0

@@ -25,6 +25,7 @@ type GatewayOptions struct {
 	Dir           string // folder of buckets and metadata that outlives the server; default: one that does not
 	Listen        string // address, to come back where an earlier server was; default: a free port on loopback
 	IntegrityETag bool   // ETags that are not MD5
+	SmallParts    bool   // take parts of any size, where S3 wants at least 5 MiB
 }
 
 // A Gateway is a running S3 server (versitygw, posix backend): a child process
@@ -70,7 +71,11 @@ func StartGateway(t testing.TB, o GatewayOptions) *Gateway {
 // the first time, nothing after), starts it and waits until it is ready. The
 // caller must Close it. The working folder must be inside the repository.
 func NewGateway(o GatewayOptions) (*Gateway, error) {
-	program, err := gatewayProgram()
+	build := gatewayProgram
+	if o.SmallParts {
+		build = smallPartsProgram
+	}
+	program, err := build()
 	if err != nil {
 		return nil, fmt.Errorf("start S3 server: %w", err)
 	}

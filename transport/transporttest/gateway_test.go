@@ -110,3 +110,14 @@ func TestGatewayKeepsItsFolderOverARestart(t *testing.T) {
 		t.Errorf("endpoint %s, want %s", got, want)
 	}
 }
+
+func TestAGatewayOfSmallPartsIsBuilt(t *testing.T) {
+	g := StartGateway(t, GatewayOptions{SmallParts: true})
+	resp, err := http.Get(g.Endpoint + "/" + g.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -14,12 +14,18 @@ import (
 	"syscall"
 )
 
-// gatewayProgram returns the path of the server's binary and builds it first
-// if need be. The binary is kept in the user's cache folder under a name that
+// Two servers can be built: one as it is, and one that takes parts of any size.
+var (
+	gatewayProgram    = sync.OnceValues(func() (string, error) { return buildGateway("s3server", nil) })
+	smallPartsProgram = sync.OnceValues(func() (string, error) { return buildGateway("s3server-small", withSmallParts) })
+)
+
+// buildGateway returns the path of the server's binary and builds it first
+// if need be; prepare, which may be nil, returns further arguments for that. The binary is kept in the user's cache folder under a name that
 // holds a hash of all it is made from, so that it is built once a checkout and
 // not once a test binary; a file lock makes parallel test binaries wait for
 // the one that builds.
-var gatewayProgram = sync.OnceValues(func() (string, error) {
+func buildGateway(name string, prepare func(tools, scratch string) (args []string, err error)) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -37,18 +43,31 @@ var gatewayProgram = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockFile(filepath.Join(cache, "s3server.lock"))
+	unlock, err := lockFile(filepath.Join(cache, name+".lock"))
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	program := filepath.Join(cache, "s3server-"+sum)
+	program := filepath.Join(cache, name+"-"+sum)
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
 	// Renamed when complete: a build that is killed leaves no half program.
 	half := program + ".new"
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", half, "./s3server")
+	scratch, err := os.MkdirTemp("", "dray-build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(scratch)
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", half}
+	if prepare != nil {
+		more, err := prepare(tools, scratch)
+		if err != nil {
+			return "", fmt.Errorf("build %s: %w", name, err)
+		}
+		args = append(args, more...)
+	}
+	cmd := exec.Command("go", append(args, "./s3server")...)
 	cmd.Dir = tools
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS=", "GOARCH=", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -58,7 +77,58 @@ var gatewayProgram = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	return program, nil
-})
+}
+
+const gatewayModule = "github.com/versity/versitygw"
+
+// withSmallParts prepares a build in which the one constant that forbids parts
+// of less than 5 MiB is 1. Thousands of uploads of several parts are then a
+// matter of minutes, against code that is otherwise the server's own.
+func withSmallParts(tools, scratch string) ([]string, error) {
+	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", gatewayModule)
+	list.Dir = tools
+	out, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", gatewayModule, err)
+	}
+	copied := filepath.Join(scratch, "versitygw")
+	if err := os.CopyFS(copied, os.DirFS(strings.TrimSpace(string(out)))); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(copied, "backend", "common.go")
+	if err := os.Chmod(name, 0o644); err != nil {
+		return nil, err
+	}
+	if err := replaceIn(name, "MinPartSize = 5 * 1024 * 1024", "MinPartSize = 1"); err != nil {
+		return nil, err
+	}
+	mod := filepath.Join(scratch, "go.mod")
+	sum, err := os.ReadFile(filepath.Join(tools, "go.sum"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(scratch, "go.sum"), sum, 0o644); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(tools, "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	b = fmt.Appendf(b, "\nreplace %s => %s\n", gatewayModule, copied)
+	return []string{"-modfile=" + mod}, os.WriteFile(mod, b, 0o644)
+}
+
+// replaceIn makes the one old text in a file new.
+func replaceIn(name, old, new string) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(b), old); n != 1 {
+		return fmt.Errorf("%s: has %q %d times, want once: it is another version", name, old, n)
+	}
+	return os.WriteFile(name, []byte(strings.Replace(string(b), old, new, 1)), 0o644)
+}
 
 // moduleRoot returns the root of Dray's checkout, seen from the working folder.
 func moduleRoot() (string, error) {
