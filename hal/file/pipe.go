@@ -32,7 +32,20 @@ func newPipe(name string, fd int, again func() (int, error)) (*pipe, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
+	widen(fd)
 	return &pipe{name: name, again: again, wake: w, fd: fd}, nil
+}
+
+// pipeBytes is how much the kernel may hold between writer and reader: enough
+// that neither of a busy pair waits for the other at every turn.
+const pipeBytes = 256 << 10
+
+// widen makes a pipe hold pipeBytes. What is no pipe, and a user who has used up
+// the kernel's allowance, stay as they are.
+func widen(fd int) {
+	if n, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0); err == nil && n < pipeBytes {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeBytes)
+	}
 }
 
 // Read waits for bytes. Its Marks are empty.
@@ -83,6 +96,7 @@ func (r *pipe) reopen() error {
 	if err != nil {
 		return err
 	}
+	widen(fd)
 	old := r.fd
 	r.fd = fd
 	return unix.Close(old)
