@@ -59,7 +59,7 @@ func (d *Destination) Objects(ctx context.Context, prefix string, fn func(transp
 	switch {
 	case told != nil:
 		return told
-	case err != nil && !errors.Is(err, os.ErrNotExist):
+	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
 		return fail(op, prefix, err)
 	}
 	return nil
