@@ -168,7 +168,7 @@ func (c *Config) options() s3.Options {
 // bytes in the clear, and only a multipart upload shows that before they are sent.
 func (d *Destination) Limits() transport.Limits {
 	l := transport.Limits{
-		MinPart:   MinPartSize,
+		MinPart:   leastPart(),
 		MaxPart:   MaxPartSize,
 		MaxParts:  maxParts,
 		MaxObject: maxObject,
