@@ -82,12 +82,16 @@ const (
 // It lists all objects and asks for the identity of each, several at a time.
 // No order of keys is assumed, and memory depends on the number of streams and
 // holes, not of objects. An object that arrives during the audit may be missed.
+//
+// Not every loss takes offsets (bytes that a port dropped were never part of the
+// stream), and metadata counts both kinds together: a hole that is no greater
+// than what the object behind it says was lost is taken for that loss.
 func AuditArchive(ctx context.Context, to transport.Destination, sel AuditSelection) (Audit, error) {
 	c, ok := to.(transport.Catalogue)
 	if !ok {
 		return Audit{}, errors.New("audit: the destination cannot list objects")
 	}
-	a := auditor{series: map[seriesID]*series{}, sel: sel}
+	a := auditor{Audit: Audit{Series: []Series{}}, series: map[seriesID]*series{}, sel: sel}
 	type object struct {
 		transport.Entry
 		stored *transport.Stored

@@ -91,6 +91,8 @@ type patient struct {
 	ctx       context.Context // of this one examination
 	key       string
 	made      bool // there may be an object
+	answered  bool // a trial was answered, whatever the answer
+	away      bool // the first could not be asked: the rest would only wait in vain
 }
 
 // The bodies of the trials; they differ in every way that tells objects apart.
@@ -103,6 +105,10 @@ func (p *patient) examine() {
 	first := p.upload(firstBody, "1")
 	begun := p.try(transport.TrialCreate, "", func(ctx context.Context) (err error) {
 		first.ID, err = p.to.Create(ctx, growing(first.Object))
+		if transport.KindOf(err) == transport.Denied {
+			// From the first refusal for a wrong clock the server's time is known.
+			first.ID, err = p.to.Create(ctx, growing(first.Object))
+		}
 		return err
 	})
 	var receipt transport.PartReceipt
@@ -128,7 +134,7 @@ func (p *patient) examine() {
 	}
 	p.look(complete, first.Object)
 	p.conditions(begun, complete)
-	if p.expert != nil {
+	if p.expert != nil && !p.away {
 		p.Findings = append(p.Findings, p.expert.Examine(p.ctx, first.Object, complete)...)
 	}
 	p.list()
@@ -182,6 +188,9 @@ func (p *patient) try(name transport.Trial, whyNot string, do func(context.Conte
 	if p.expert != nil && whyNot == "" {
 		whyNot = p.expert.Spares(name)
 	}
+	if p.away && whyNot == "" {
+		whyNot = "not tried, because the destination could not be reached"
+	}
 	if whyNot != "" {
 		f := p.finding(name)
 		f.NotRun, f.Detail = true, whyNot
@@ -203,6 +212,8 @@ func (p *patient) finding(name transport.Trial) transport.Finding {
 }
 
 func (p *patient) note(name transport.Trial, err error) {
+	p.answered = p.answered || transport.KindOf(err) != transport.Offline
+	p.away = !p.answered
 	f := p.finding(name)
 	if err == nil {
 		f.OK, f.Means = true, ""

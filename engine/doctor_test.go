@@ -150,6 +150,48 @@ func (c cancelling) UploadPart(ctx context.Context, u transport.Upload, p transp
 	return c.patient.UploadPart(ctx, u, p, b)
 }
 
+// waking is a destination that refuses its first call, as one does whose
+// caller has the wrong time.
+type waking struct {
+	patient
+	refused *bool
+}
+
+func (w waking) Create(ctx context.Context, o transport.Object) (string, error) {
+	if !*w.refused {
+		*w.refused = true
+		return "", &transport.Error{Op: "create", Key: o.Key, Kind: transport.Denied, Err: errors.New("the difference between the request time and the current time is too large")}
+	}
+	return w.patient.Create(ctx, o)
+}
+
+func TestDoctorIsNotPutOffByTheFirstRefusalForAWrongClock(t *testing.T) {
+	d, err := local.New(local.Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := engine.Diagnose(t.Context(), engine.Destination{Name: "d", To: waking{patient{Destination: d}, new(bool)}}, "gw", "")
+	if err != nil || got.Err() != nil || !got.Findings[0].OK {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDoctorDoesNotWaitForADestinationThatIsAway(t *testing.T) {
+	d, err := local.New(local.Config{Path: t.TempDir() + "/away"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := engine.Diagnose(t.Context(), engine.Destination{Name: "d", To: d}, "gw", "")
+	if err != nil || got.Err() == nil || len(got.Left) > 0 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for _, f := range got.Findings[1:] {
+		if !f.NotRun {
+			t.Errorf("%s was tried", f.Trial)
+		}
+	}
+}
+
 func TestDoctorRefusesAKeyThatNoServerTakes(t *testing.T) {
 	if _, err := engine.Diagnose(t.Context(), engine.Destination{Name: "d"}, "gw", "a//b"); err == nil || !strings.Contains(err.Error(), "doctor") {
 		t.Errorf("got %v", err)

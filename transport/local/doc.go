@@ -31,7 +31,7 @@
 // Complete combines the checksums of the parts and does not read the bytes
 // again: they would come from the page cache and say nothing of the disk.
 //
-// The package must never replace or remove an object, follow a link out of
-// PATH, or write into a folder on which nothing is mounted if Config.Mount
-// says that something should be.
+// The package must never replace an object, or remove one that a trial did not
+// make, follow a link out of PATH, or write into a folder on which nothing is
+// mounted if Config.Mount says that something should be.
 package local
