@@ -45,7 +45,7 @@ func (m *memory) give(n int64, b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.used -= n
-	if cap(b) >= maxFrame && int64(len(m.spare)+1)*maxFrame <= m.limit/2 {
+	if cap(b) >= maxFrame && m.used+int64(len(m.spare)+1)*maxFrame <= m.limit {
 		m.spare = append(m.spare, b[:frameHeader])
 	}
 	close(m.room)
