@@ -41,10 +41,13 @@ func TestEachSampleConfigIsGood(t *testing.T) {
 			}
 			dir := t.TempDir()
 			credentials := filepath.Join(dir, "credentials")
+			cert, key := identity(t)
 			here := strings.NewReplacer("/var/lib/dray", filepath.Join(dir, "state"), "/etc/dray/credentials", credentials)
 			for name, text := range map[string]string{
-				credentials:                     "aws_access_key_id = id\naws_secret_access_key = secret\n",
-				filepath.Join(dir, "dray.yaml"): here.Replace(string(sample)),
+				credentials:                      "aws_access_key_id = id\naws_secret_access_key = secret\n",
+				filepath.Join(dir, "device.pem"): cert,
+				filepath.Join(dir, "device.key"): key,
+				filepath.Join(dir, "dray.yaml"):  here.Replace(string(sample)),
 			} {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 // noEnv is an environment without credentials.
@@ -195,27 +194,6 @@ func TestTheFileIsBounded(t *testing.T) {
 	}
 }
 
-func TestCredentialsComeFromOnePlace(t *testing.T) {
-	dir := t.TempDir()
-	keys := filepath.Join(dir, "keys")
-	if err := os.WriteFile(keys, []byte("# mine\n[default]\naws_access_key_id = fileid\nAWS_SECRET_ACCESS_KEY=\"filesecret\"\n[other]\naws_access_key_id = x\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	env := map[string]string{"AWS_ACCESS_KEY_ID": "envid", "AWS_SECRET_ACCESS_KEY": "envsecret", "CREDENTIALS_DIRECTORY": dir}
-	for _, c := range []struct{ text, id, secret, token string }{
-		{"bucket: b", "envid", "envsecret", ""},
-		{"credentials: {access_key_id: i, secret_access_key: s, session_token: t}", "i", "s", "t"},
-		{"credentials: {file: " + keys + "}", "fileid", "filesecret", ""},
-		{"credentials: {file: keys}", "fileid", "filesecret", ""},
-	} {
-		r := newReader()
-		got := credentialsOf(r.root([]byte(c.text)), func(name string) string { return env[name] })
-		if len(r.problems) > 0 || got.id != c.id || got.secret.reveal() != c.secret || got.token.reveal() != c.token {
-			t.Errorf("%s: got %s %s %s, problems %v", c.text, got.id, got.secret.reveal(), got.token.reveal(), r.problems)
-		}
-	}
-}
-
 func TestACredentialsFileThatOthersCanReadIsRefused(t *testing.T) {
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("aws_access_key_id=i\naws_secret_access_key=hush"), 0o600); err != nil {
@@ -225,7 +203,7 @@ func TestACredentialsFileThatOthersCanReadIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newReader()
-	credentialsOf(r.root([]byte("credentials: {file: "+keys+"}")), noEnv)
+	accountOf(r.root([]byte("credentials: {file: "+keys+"}")), noEnv, link.Proxy{})
 	want := "f:1:21: credentials.file: " + keys + " can be read by others (mode 0640); chmod 600 " + keys
 	if got := r.err("f"); got == nil || got.Error() != want {
 		t.Errorf("got %v, want %s", got, want)
@@ -258,20 +236,5 @@ func TestAFileThatThisUserMayNotReadHasAHint(t *testing.T) {
 	}
 	if got := readHint(errors.New("torn"), "write it anew"); got != "write it anew" {
 		t.Errorf("otherwise: got %q", got)
-	}
-}
-
-func TestASecretIsNeverPrinted(t *testing.T) {
-	s := struct{ Key Secret }{"hush"}
-	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s.Key, "struct", s)
-	text, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, shown := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v %q %x %s", s, s, s, s, s.Key), string(text), log.String(), s.Key.String()} {
-		if strings.Contains(shown, "hush") || strings.Contains(shown, "68757368") || !strings.Contains(shown, hidden) {
-			t.Errorf("got %s", shown)
-		}
 	}
 }

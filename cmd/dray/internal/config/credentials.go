@@ -1,179 +1,225 @@
 package config
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
-)
 
-// credentials are the keys of an S3 account.
-type credentials struct {
-	id            string
-	secret, token Secret
-}
+	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-7270d448/dray/transport/link"
+	"github.com/seed-7270d448/dray/transport/s3/creds"
+)
 
 const credentialsHint = "set credentials: {file: PATH}, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
 
-// credentialsOf reads the credentials of a destination: from the config file,
-// from the file that it names, else from the environment.
-func credentialsOf(m *mapping, env func(string) string) credentials {
+// An account is what a destination signs with and what its profile says besides.
+type account struct {
+	keys   creds.Issuer // nil if there is a problem
+	region string       // of the profile; may be empty
+}
+
+// keySources is the table of where keys may come from: how each is read from
+// the mapping "credentials", by the key that tells it from the others.
+var keySources = map[string]func(k *mapping, env func(string) string, proxy link.Proxy) account{
+	"access_key_id": staticKeys,
+	"file":          fileKeys,
+	"iot":           iotKeys,
+	"process":       processKeys,
+	"profile":       profileKeys,
+	"systemd":       systemdKeys,
+}
+
+// accountOf reads where the keys of a destination come from; without a word of
+// that, from the environment.
+func accountOf(m *mapping, env func(string) string, proxy link.Proxy) account {
 	const key = "credentials"
 	if m.get(key) == nil {
-		c := credentials{env("AWS_ACCESS_KEY_ID"), Secret(env("AWS_SECRET_ACCESS_KEY")), Secret(env("AWS_SESSION_TOKEN"))}
-		if c.id == "" || c.secret == "" {
+		id, secret := env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
+		if id == "" || secret == "" {
 			m.r.report(m.path, m.at, credentialsHint, "has no credentials")
+			return account{}
 		}
-		return c
+		return checked(m, key, creds.Static{Keys: creds.Keys{
+			AccessKeyID: id, SecretAccessKey: creds.NewSecret(secret), SessionToken: creds.NewSecret(env("AWS_SESSION_TOKEN")),
+		}}, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
 	}
 	k := m.mapping(key)
-	if k.get("file") == nil {
-		c := credentials{
-			id:     k.need("access_key_id", credentialsHint),
-			secret: Secret(k.need("secret_access_key", credentialsHint)),
-			token:  k.secret("session_token"),
-		}
-		k.done()
-		return c
+	if m.r.bad[k.path] {
+		return account{}
 	}
-	path := k.file("file", env, private)
+	var found []string
+	for _, name := range slices.Sorted(maps.Keys(keySources)) {
+		if k.get(name) != nil {
+			found = append(found, name)
+		}
+	}
+	var a account
+	switch len(found) {
+	case 0:
+		a = staticKeys(k, env, proxy) // which says what is missing
+	case 1:
+		a = keySources[found[0]](k, env, proxy)
+	default:
+		m.problem(key, "keep one of them", "has %s", strings.Join(found, " and "))
+		return account{}
+	}
 	k.done()
-	if path == "" {
-		return credentials{}
-	}
-	data, err := readBounded(path)
-	if err == nil {
-		var c credentials
-		if c, err = parseCredentials(data); err == nil {
-			return c
-		}
-	}
-	k.problem("file", readHint(err, "write aws_access_key_id = ... and aws_secret_access_key = ..., one a line"), "%v", err)
-	return credentials{}
+	return a
 }
 
-// parseCredentials reads lines "name = value": the default section of an AWS
-// credentials file, or what a shell would source. Its errors repeat nothing.
-func parseCredentials(data []byte) (credentials, error) {
-	var c credentials
-	section := "default"
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' || line[0] == ';' {
-			continue
-		}
-		if line[0] == '[' {
-			section = strings.TrimSpace(strings.Trim(line, "[]"))
-			continue
-		}
-		if section != "default" {
-			continue
-		}
-		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if !ok {
-			return credentials{}, fmt.Errorf("line %d is not of the form name = value", n)
-		}
-		value = strings.Trim(strings.TrimSpace(value), `"'`)
-		switch strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "aws_") {
-		case "access_key_id":
-			c.id = value
-		case "secret_access_key":
-			c.secret = Secret(value)
-		case "session_token":
-			c.token = Secret(value)
-		}
+// checked asks an issuer on this machine for its keys, so that a problem is
+// told at its place rather than at the first upload.
+func checked(m *mapping, key string, keys creds.Issuer, hint string) account {
+	if _, err := keys.Issue(context.Background()); err != nil {
+		m.problem(key, readHint(err, hint), "%v", errors.Unwrap(err))
+		return account{}
 	}
-	if lines.Err() != nil {
-		return credentials{}, errors.New("has a line that is too long")
-	}
-	if c.id == "" || c.secret == "" {
-		return credentials{}, errors.New("holds no access key and secret")
-	}
-	return c, nil
+	return account{keys: keys}
 }
 
-// Who may read a file that the config names.
-const (
-	openToAll = false
-	private   = true
-)
-
-// maxNamed bounds files that the config names, in bytes.
-const maxNamed = 1 << 20
-
-// file returns the path of the file below key, "" if the key is absent or the
-// file is no good: it must be a regular file of modest size, and, if private,
-// readable by its owner alone. A relative path is looked up in
-// $CREDENTIALS_DIRECTORY, where systemd's LoadCredential= puts files; those are
-// guarded by systemd, which may give them a group by ACL. Without that, beside
-// the config file: so dray check, run by hand, reads what the service will.
-func (m *mapping) file(key string, env func(string) string, private bool) string {
-	path := m.text(key)
-	if path == "" {
-		return ""
+func staticKeys(k *mapping, _ func(string) string, _ link.Proxy) account {
+	before := len(k.r.problems)
+	keys := creds.Keys{
+		AccessKeyID:     k.need("access_key_id", credentialsHint),
+		SecretAccessKey: creds.NewSecret(k.need("secret_access_key", credentialsHint)),
+		SessionToken:    creds.NewSecret(k.text("session_token")),
 	}
-	switch dir := env("CREDENTIALS_DIRECTORY"); {
-	case filepath.IsAbs(path):
-	case dir != "":
-		path, private = filepath.Join(dir, path), false
-	default:
-		path = filepath.Join(m.r.dir, path)
+	if len(k.r.problems) > before {
+		return account{}
 	}
-	info, err := os.Stat(path)
+	return checked(k, "access_key_id", creds.Static{Keys: keys}, "write the keys as they were issued")
+}
+
+func fileKeys(k *mapping, env func(string) string, _ link.Proxy) account {
+	if k.need("file", credentialsHint) == "" || k.file("file", env, private) == "" {
+		return account{}
+	}
+	path, guarded := k.locate("file", env)
+	return checked(k, "file", creds.File{Path: path, Guarded: guarded}, "")
+}
+
+// systemdKeys are those that LoadCredential= or SetCredentialEncrypted= of a
+// unit hands over.
+func systemdKeys(k *mapping, env func(string) string, _ link.Proxy) account {
+	const key = "systemd"
+	name, dir := k.need(key, "write the name that LoadCredential= gives it"), env("CREDENTIALS_DIRECTORY")
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		m.problem(key, "make it, or name another", "%s does not exist", path)
-	case err != nil:
-		m.problem(key, readHint(err, ""), "%v", err)
-	case !info.Mode().IsRegular():
-		m.problem(key, "name a regular file", "%s is not a file", path)
-	case info.Size() > maxNamed:
-		m.problem(key, "name another file", "%s is greater than %d KiB", path, maxNamed>>10)
-	case private && info.Mode().Perm()&0o077 != 0:
-		m.problem(key, "chmod 600 "+path, "%s can be read by others (mode %04o)", path, info.Mode().Perm())
+	case name == "":
+	case name != filepath.Base(name) || name == "." || name == "..":
+		k.problem(key, "write the name that LoadCredential= gives it", "is not the name of a credential")
+	case dir == "":
+		k.problem(key, "start dray by a unit with LoadCredential="+clip(name)+":PATH, or write file: PATH",
+			"systemd has handed over nothing (CREDENTIALS_DIRECTORY is not set)")
 	default:
-		return path
+		return checked(k, key, creds.File{Path: filepath.Join(dir, name), Guarded: true}, "")
 	}
-	return ""
+	return account{}
 }
 
-// readHint is what to do about a file that cannot be read: otherwise, unless it
-// is this user who may not.
-func readHint(err error, otherwise string) string {
-	if errors.Is(err, fs.ErrPermission) {
-		return "give it to the user that dray runs as; for a systemd service hand it over with LoadCredential= and name it here without a folder"
+// profileKeys are those of a profile of the AWS CLI's files.
+func profileKeys(k *mapping, env func(string) string, _ link.Proxy) account {
+	const key = "profile"
+	p := creds.Profile{Name: k.need(key, "name a profile, such as default")}
+	for _, f := range []struct {
+		to              *string
+		name, env, home string
+	}{
+		{&p.CredentialsFile, "credentials_file", "AWS_SHARED_CREDENTIALS_FILE", "credentials"},
+		{&p.ConfigFile, "config_file", "AWS_CONFIG_FILE", "config"},
+	} {
+		*f.to, _ = k.locate(f.name, env)
+		if *f.to == "" {
+			*f.to = env(f.env)
+		}
+		if home := env("HOME"); *f.to == "" && home != "" {
+			*f.to = filepath.Join(home, ".aws", f.home)
+		}
 	}
-	return otherwise
+	switch {
+	case p.Name == "":
+		return account{}
+	case p.CredentialsFile == "" && p.ConfigFile == "":
+		k.problem(key, "name credentials_file or config_file", "there is no home folder to look for it in")
+		return account{}
+	}
+	region, err := p.Check()
+	if err != nil {
+		k.problem(key, readHint(err, ""), "%v", err)
+		return account{}
+	}
+	return account{keys: p, region: region}
 }
 
-// readBounded reads a regular file of at most maxNamed bytes. It opens without
-// waiting, so that a FIFO put in the file's place holds nobody up.
-func readBounded(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// processKeys are what a program prints: one line, or its words as a list.
+func processKeys(k *mapping, _ func(string) string, _ link.Proxy) account {
+	const key = "process"
+	n := k.get(key)
+	var c creds.Command
+	var err error
+	if n.Kind == yaml.SequenceNode {
+		var words []string
+		for _, w := range n.Content {
+			if w = k.r.follow(w); w.Kind != yaml.ScalarNode || w.Tag == "!!null" {
+				k.problem(key, "write each word as plain or quoted text", "has an entry that is %s", kind(w))
+				return account{}
+			}
+			words = append(words, w.Value)
+		}
+		c = creds.NewCommand(words...)
+		err = c.Check()
+	} else {
+		line := k.need(key, "write the program and its arguments")
+		if line == "" {
+			return account{}
+		}
+		c, err = creds.SplitCommand(line)
+	}
 	if err != nil {
-		return nil, err
+		k.problem(key, "write the program and its arguments, as in [/usr/local/bin/helper, --profile, x]", "%v", err)
+		return account{}
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	return account{keys: creds.Process{Command: c}}
+}
+
+// iotKeys are those that AWS IoT Core gives for the device's certificate.
+func iotKeys(m *mapping, env func(string) string, proxy link.Proxy) account {
+	before := len(m.r.problems)
+	k := m.mapping("iot")
+	c := creds.IoTConfig{
+		Endpoint:  k.need("endpoint", "write what aws iot describe-endpoint --endpoint-type iot:CredentialProvider prints"),
+		RoleAlias: k.need("role_alias", "name the role alias"),
+		ThingName: k.text("thing_name"),
+	}
+	k.need("cert_file", "name the PEM file of the device's certificate")
+	k.need("key_file", "name the PEM file of its key, of mode 0600")
+	wire := link.Config{
+		CertFile: k.file("cert_file", env, openToAll),
+		KeyFile:  k.file("key_file", env, private),
+		CAFile:   k.file("ca_file", env, openToAll),
+		Proxy:    proxy,
+		MaxReply: creds.MaxIoTReply,
+	}
+	k.done()
+	if len(m.r.problems) > before {
+		return account{}
+	}
+	if key, err := c.Check(); err != nil {
+		k.problem(key, "", "%v", err)
+		return account{}
+	}
+	var err error
+	if c.HTTP, err = link.New(wire); err != nil {
+		k.problem("cert_file", readHint(err, "the files must be PEM, and the key the certificate's"), "%v", err)
+		return account{}
+	}
+	keys, err := creds.NewIoT(c)
 	if err != nil {
-		return nil, err
+		m.problem("iot", "", "%v", err)
+		return account{}
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxNamed+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxNamed {
-		return nil, fmt.Errorf("%s is greater than %d KiB", path, maxNamed>>10)
-	}
-	return data, nil
+	return account{keys: keys}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/seed-7270d448/dray/transport/link"
 	"github.com/seed-7270d448/dray/transport/local"
 	"github.com/seed-7270d448/dray/transport/s3"
+	"github.com/seed-7270d448/dray/transport/s3/creds"
 )
 
 // destinations is the table of archives: how each type reads its keys. A new
@@ -65,23 +67,29 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		PathStyle: m.yes("path_style"),
 		Prefix:    m.text("prefix"),
 		PartSize:  m.size("part_size"),
+		Variant:   s3.Variant{DualStack: m.yes("dual_stack"), FIPS: m.yes("fips")},
 	}
 	if u, err := url.Parse(c.Endpoint); c.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https") {
 		// Not repeated: it may hold a password.
 		m.problem("endpoint", "write scheme and host only, such as https://minio.example.org:9000", "is not an address of a service")
 	}
 	c.Write = writeOf(m, env)
-	caFile := m.file("ca_file", env, openToAll)
-	keys := credentialsOf(m, env)
+	use := link.Config{
+		CAFile:   m.file("ca_file", env, openToAll),
+		CertFile: m.file("cert_file", env, openToAll),
+		KeyFile:  m.file("key_file", env, private),
+		Proxy:    proxyOf(m),
+	}
+	from := accountOf(m, env, use.Proxy)
 	if len(m.r.problems) > before {
 		return engine.Destination{}, nil
 	}
-	wire, err := link.New(link.Config{CAFile: caFile})
+	wire, err := link.New(use)
 	if err != nil {
 		return engine.Destination{}, err
 	}
-	c.AccessKeyID, c.SecretAccessKey, c.SessionToken = keys.id, keys.secret.reveal(), keys.token.reveal()
-	c.HTTP = wire
+	c.HTTP, c.Credentials = wire, creds.NewProvider(from.keys)
+	c.Region = cmp.Or(c.Region, from.region, env("AWS_REGION"), env("AWS_DEFAULT_REGION"))
 	var to transport.Destination
 	if to, err = s3.New(c); err != nil {
 		m.tell(err)
@@ -91,4 +99,15 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		To:   to,
 		Link: func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
 	}, nil
+}
+
+// proxyOf reads what requests go through. Its problem repeats nothing, for the
+// value may hold a password.
+func proxyOf(m *mapping) link.Proxy {
+	const key = "proxy"
+	proxy, err := link.ParseProxy(m.text(key))
+	if err != nil {
+		m.problem(key, "", "%v", err)
+	}
+	return proxy
 }

@@ -108,9 +108,6 @@ func (m *mapping) need(key, hint string) string {
 	return s
 }
 
-// secret is text that no error ever repeats.
-func (m *mapping) secret(key string) Secret { return Secret(m.text(key)) }
-
 // word returns one of choices, "" if the key is absent or holds another.
 func (m *mapping) word(key string, choices ...string) string {
 	n, ok := m.scalar(key)
