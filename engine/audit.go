@@ -18,6 +18,11 @@ type AuditSelection struct {
 	Prefix string // only keys that begin with it
 	Device string // only objects of this device
 	Stream string // only objects of this stream
+	// Quick believes keys that hold {epoch} and {start}, and listed sizes, where
+	// one object of the same device, stream and folder has confirmed them. Only
+	// that object, and those behind a hole, are asked for; then gap_bytes counts
+	// what these say.
+	Quick bool
 }
 
 // The problems that an audit can find.
@@ -92,26 +97,54 @@ func AuditArchive(ctx context.Context, to transport.Destination, sel AuditSelect
 		return Audit{}, errors.New("audit: the destination cannot list objects")
 	}
 	a := auditor{Audit: Audit{Series: []Series{}}, series: map[seriesID]*series{}, sel: sel}
-	type object struct {
-		transport.Entry
-		stored *transport.Stored
-	}
-	feed := func(yield func(transport.Entry) error) error { return c.Objects(ctx, sel.Prefix, yield) }
-	look := func(ctx context.Context, e transport.Entry) (object, error) {
-		if slices.Contains(strings.Split(e.Key, "/"), transport.TrialFolder) {
-			return object{e, nil}, nil
-		}
-		o := object{Entry: e}
-		err := ask(ctx, func() (err error) {
-			o.stored, err = c.Stat(ctx, e.Key)
+	keys := keyReader{known: map[string]seriesID{}}
+	stat := func(ctx context.Context, key string) (stored *transport.Stored, err error) {
+		err = ask(ctx, func() (err error) {
+			stored, err = c.Stat(ctx, key)
 			return err
 		})
-		return o, err
+		return stored, err
 	}
-	if err := bulk(ctx, feed, look, func(o object) error { return a.add(o.Key, o.stored) }); err != nil {
+	feed := func(yield func(transport.Entry) error) error { return c.Objects(ctx, sel.Prefix, yield) }
+	look := func(ctx context.Context, e transport.Entry) (f found, err error) {
+		f.key = e.Key
+		if slices.Contains(strings.Split(e.Key, "/"), transport.TrialFolder) {
+			return f, nil
+		}
+		if sel.Quick {
+			if f.id, f.tile, f.ours = keys.read(e); f.ours {
+				return f, nil
+			}
+		}
+		stored, err := stat(ctx, e.Key)
+		if err != nil || stored == nil || stored.Metadata["dray-stream"] == "" && stored.Metadata["dray-epoch"] == "" {
+			return f, err
+		}
+		f.ours = true
+		if f.id, f.tile, f.bad = readIdentity(e.Key, *stored); f.bad == nil && sel.Quick {
+			keys.learn(f.id, f.tile)
+		}
+		return f, nil
+	}
+	err := bulk(ctx, feed, look, a.add)
+	for _, s := range a.series {
+		if err == nil {
+			err = s.askGaps(ctx, stat)
+		}
+	}
+	if err != nil {
 		return Audit{}, fmt.Errorf("audit: %w", err)
 	}
 	return a.report(), nil
+}
+
+// found is one object and what was found out about it.
+type found struct {
+	key  string
+	ours bool // it says that it is Dray's
+	bad  error
+	id   seriesID
+	tile tile
 }
 
 // seriesID tells one series from another.
@@ -129,49 +162,48 @@ type auditor struct {
 	series map[seriesID]*series
 }
 
-// add takes in one object; stored is nil if it is gone, or none of Dray's.
-func (a *auditor) add(key string, stored *transport.Stored) error {
-	if stored == nil || stored.Metadata["dray-stream"] == "" && stored.Metadata["dray-epoch"] == "" {
+// add takes in one object.
+func (a *auditor) add(f found) error {
+	switch {
+	case f.bad != nil && len(a.Bad) < maxBad:
+		a.Bad = append(a.Bad, BadObject{f.key, f.bad.Error()})
+		return nil
+	case f.bad != nil:
+		a.BadMore++
+		return nil
+	case !f.ours, a.sel.Device != "" && f.id.device != a.sel.Device, a.sel.Stream != "" && f.id.stream != a.sel.Stream:
 		a.Others++
 		return nil
 	}
-	id, n, err := readIdentity(key, *stored)
-	if err != nil {
-		if len(a.Bad) < maxBad {
-			a.Bad = append(a.Bad, BadObject{key, err.Error()})
-		} else {
-			a.BadMore++
-		}
-		return nil
-	}
-	if a.sel.Device != "" && id.device != a.sel.Device || a.sel.Stream != "" && id.stream != a.sel.Stream {
-		a.Others++
-		return nil
-	}
-	s := a.series[id]
+	s := a.series[f.id]
 	if s == nil {
 		if len(a.series) == maxSeries {
 			return fmt.Errorf("more than %d streams; audit them by folder or device", maxSeries)
 		}
-		s = &series{Series: Series{Device: id.device, Stream: id.stream, Epoch: id.epoch}}
-		a.series[id] = s
+		s = &series{Series: Series{Device: f.id.device, Stream: f.id.stream, Epoch: f.id.epoch}}
+		a.series[f.id] = s
 	}
 	a.Objects++
 	s.Objects++
-	s.Bytes += stored.Size
-	s.End = max(s.End, n.end)
+	s.Bytes += f.tile.end - f.tile.start
+	s.End = max(s.End, f.tile.end)
+	s.lost(f.tile)
+	twice, with, err := s.add(f.tile)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", f.id.stream, f.id.device, err)
+	}
+	if twice.Start < twice.End {
+		s.flaw(Flaw{Kind: AuditOverlap, Extent: twice, Key: f.key, With: with})
+	}
+	return nil
+}
+
+// lost counts what an object's metadata says was lost before it.
+func (s *series) lost(n tile) {
 	s.GapBytes += n.gap
 	if n.unknown {
 		s.GapUnknown++
 	}
-	twice, with, err := s.add(n)
-	if err != nil {
-		return fmt.Errorf("%s of %s: %w", id.stream, id.device, err)
-	}
-	if twice.Start < twice.End {
-		s.flaw(Flaw{Kind: AuditOverlap, Extent: twice, Key: key, With: with})
-	}
-	return nil
 }
 
 func (s *series) flaw(f Flaw) {

@@ -101,6 +101,9 @@ func TestAuditTellsHolesFromGaps(t *testing.T) {
 			s := &shelf{}
 			tt.fill(s)
 			a, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{})
+			if quick, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{Quick: true}); err != nil || fmt.Sprint(quick) != fmt.Sprint(a) {
+				t.Errorf("of keys that say nothing: got %v, %v, want %v", quick, err, a)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,6 +174,48 @@ func TestAuditOfManyObjectsSelectsAndAsksForEachOnce(t *testing.T) {
 	}
 	if s.stats != n+1 {
 		t.Errorf("asked %d times, want %d", s.stats, n+1)
+	}
+}
+
+func TestAuditByKeysFindsTheSameWithFewQuestions(t *testing.T) {
+	const epoch = "80000000000000aa"
+	s := &shelf{}
+	const n, size = 5000, 7
+	for i := range int64(n) {
+		day := i / 1000 // five folders
+		key := fmt.Sprintf("gw/gps/%02d/gps-%s-%020d.log", day, epoch, i*size)
+		switch i {
+		case 2000, 3000: // gone
+		case 2001:
+			s.put(key, i*size, size, "dray-epoch", epoch, "dray-gap", "7")
+		default:
+			s.put(key, i*size, size, "dray-epoch", epoch)
+		}
+	}
+	whole, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{})
+	if err != nil || len(whole.Series) != 1 || whole.Series[0].Found != 1 || len(whole.Series[0].Gaps) != 1 {
+		t.Fatalf("got %+v, %v, want one hole and one gap", whole, err)
+	}
+	s.stats = 0
+	quick, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{Quick: true})
+	if err != nil || fmt.Sprint(quick) != fmt.Sprint(whole) {
+		t.Errorf("got  %+v, %v\nwant %+v", quick, err, whole)
+	}
+	// One for each folder, and for each hole, were there one question at a time.
+	if most := 5*16 + 2; s.stats > most {
+		t.Errorf("asked %d times, want at most %d", s.stats, most)
+	}
+}
+
+func TestAuditBelievesNoKeysThatItsMetadataDenies(t *testing.T) {
+	s := &shelf{}
+	const n, size = 10, 7
+	for i := range int64(n) { // numbered, where the offset should be
+		s.put(fmt.Sprintf("gw/gps-80000000000000aa-%020d.log", i+1), i*size, size, "dray-epoch", "80000000000000aa")
+	}
+	a, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{Quick: true})
+	if err != nil || a.Objects != n || a.Err() != nil || s.stats != n {
+		t.Errorf("got %+v, %v after %d questions, want %d objects without a hole", a, err, s.stats, n)
 	}
 }
 

@@ -12,6 +12,7 @@ type tile struct {
 	start, end int64
 	gap        int64 // bytes known lost just before start
 	unknown    bool  // and more, nobody knows how many
+	unasked    bool  // its metadata was not read: gap and unknown say nothing
 	key        string
 }
 
