@@ -119,7 +119,7 @@ func (w *Write) check() error {
 	if _, err := findScheme(w.Checksum, w.ChecksumType); err != nil {
 		errs = append(errs, err)
 	}
-	if w.IfMatch != "" && (len(w.IfMatch) > maxETag || !token(w.IfMatch)) {
+	if w.IfMatch != "" && (len(w.IfMatch) > maxETag || !headerSafe(w.IfMatch)) {
 		wrong("if_match", "write the ETag as the server gave it", "is not an ETag")
 	}
 	if w.IfMatch != "" && w.MayReplace {
@@ -132,7 +132,7 @@ func (w *Write) check() error {
 		wrong("storage_class", "write it as S3 does, such as STANDARD_IA, GLACIER_IR or DEEP_ARCHIVE", "%q is not a storage class", clip(c))
 	}
 	for field, value := range map[string]string{"content_type": w.ContentType, "content_encoding": w.ContentEncoding} {
-		if len(value) > maxHeaderValue || !token(value) {
+		if len(value) > maxHeaderValue || !headerSafe(value) {
 			wrong(field, "leave out blanks, as in text/plain;charset=utf-8", "must be at most %d printable characters without a blank", maxHeaderValue)
 		} else if _, _, err := mime.ParseMediaType(value); field == "content_type" && value != "" && (err != nil || !strings.Contains(value, "/")) {
 			wrong(field, "write type/subtype, such as text/csv", "%q is not a content type", clip(value))
@@ -160,7 +160,7 @@ func (e *Encryption) check(wrong complaint) {
 			}
 		}
 	}
-	if len(e.KMSKey) > 2048 || !token(e.KMSKey) {
+	if len(e.KMSKey) > 2048 || !headerSafe(e.KMSKey) {
 		wrong(field+"kms_key", "write the key's ID, ARN or alias", "is not the name of a key")
 	}
 	if len(kmsContext(e.KMSContext)) > base64.StdEncoding.EncodedLen(maxKMSContext) {
@@ -259,9 +259,9 @@ func (c *Config) checkCarriage() error {
 	return &ConfigError{"encryption.type", "the key would cross the network in the clear", "use an https endpoint"}
 }
 
-// token reports whether s is fit for a signed header as it is: printable
+// headerSafe reports whether s is fit for a signed header as it is: printable
 // ASCII without a blank.
-func token(s string) bool {
+func headerSafe(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
