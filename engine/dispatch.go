@@ -34,7 +34,18 @@ type dispatcher struct {
 	running int
 	turn    int // stream that is looked at first: each in turn
 	results chan result
+
+	doubts map[*destination]doubt // of each destination whose link fails
 }
+
+// doubt counts the objects that a failing link has left in doubt, and how often
+// they failed.
+type doubt struct{ objects, fails int }
+
+// enough says that the next tries are for those that are in doubt already, since
+// what is in doubt cannot give way when the spool is full. It is never so for
+// good: it may be they that always fail, and not the link.
+func (t doubt) enough() bool { return t.objects >= 8 && t.fails < t.objects*t.objects }
 
 // dispatch runs steps until ctx is done, and returns when all workers have.
 func (e *Engine) dispatch(ctx context.Context) {
@@ -77,6 +88,7 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	}
 	d.e.store.View(func(s *wal.State) {
 		d.turn++
+		d.countDoubts(s)
 		// A link that fails is probed with objects that have not failed before
 		// those that have: it may be they, and not the link.
 		for _, again := range []bool{false, true} {
@@ -101,6 +113,33 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	return tasks, again
 }
 
+func (d *dispatcher) countDoubts(s *wal.State) {
+	d.doubts = map[*destination]doubt{}
+	for _, dest := range d.e.dests {
+		if dest.pace.failing {
+			d.doubts[dest] = doubt{}
+		}
+	}
+	if len(d.doubts) == 0 {
+		return
+	}
+	for _, st := range s.Streams {
+		for i := range st.Objects {
+			o := &st.Objects[i]
+			dest := d.e.dests[s.Layout(o).Destination]
+			t, failing := d.doubts[dest]
+			if !failing || !inDoubt(o) || o.Up.Done != nil {
+				continue
+			}
+			t.objects++
+			if h := d.held[objectID{st.ID, o.Start}]; h != nil {
+				t.fails += h.fails
+			}
+			d.doubts[dest] = t
+		}
+	}
+}
+
 // object adds the steps for one object that can start now.
 func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, now time.Time, later func(time.Time)) []task {
 	id := objectID{st.ID, o.Start}
@@ -117,6 +156,9 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		}
 		step := next(s, o, dest.limits, func(n int) bool { return fl != nil && fl.parts[n] })
 		if step.action == actWait || step.action.alone() && fl != nil {
+			return tasks
+		}
+		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
 			return tasks
 		}
 		if step.action.remote() {

@@ -93,12 +93,13 @@ func TestAnOpenObjectThatFillsTheSpoolIsEndedAndNothingStandsStill(t *testing.T)
 // away is a destination that cannot be reached while it is down.
 type away struct {
 	transport.Destination
-	down bool
+	down    bool
+	unknown bool // what came of a call is not to be told
 }
 
 func (a *away) gone(op string) error {
 	if a.down {
-		return &transport.Error{Op: op, Kind: transport.Offline, Err: errors.New("no route")}
+		return &transport.Error{Op: op, Kind: transport.Offline, Unknown: a.unknown, Err: errors.New("no route")}
 	}
 	return nil
 }
@@ -190,4 +191,59 @@ func TestAFullSpoolDropsTheOldestSlotAndNothingInVain(t *testing.T) {
 			t.Errorf("%d of 3 slow objects archived; %d of the others, %d dropped; want 3, and one slot's %d dropped: %v", slow, kept, dropped, slot, err)
 		}
 	})
+}
+
+// A call that certainly had no effect puts nothing in doubt, and one link puts
+// few objects in doubt. Else each look for a link that is down for long would
+// make one more object that cannot give way.
+func TestALongOutageDropsTheOldestAndNeverStandsStill(t *testing.T) {
+	t.Run("no effect", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { longOutage(t, false) }) })
+	t.Run("in doubt", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { longOutage(t, true) }) })
+}
+
+func longOutage(t *testing.T, unknown bool) {
+	dir := t.TempDir()
+	var log strings.Builder
+	to := &away{Destination: newLocal(t, filepath.Join(dir, "archive")), down: true, unknown: unknown}
+	c := small(dir, to, engine.DropOldest, &log)
+	c.Spool.MaxBytes, c.Streams[0].Object.PartSize = 48<<20, 1<<20
+	e, err := engine.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, e)
+	const n = 150
+	for i := range n {
+		if err := e.Append(t.Context(), "log", make([]byte, 900_000)); err != nil {
+			t.Fatal(err)
+		}
+		for tries := 0; e.Flush(t.Context(), "log") != nil; tries++ {
+			if tries > 10 {
+				t.Fatalf("object %d finds no room: %+v", i, e.Status().Spool)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Hour)
+	}
+	stop()
+	to.down = false
+	if e, err = engine.New(c); err != nil {
+		t.Fatal(err)
+	}
+	stop = run(t, e)
+	for e.Status().Destinations[0].PendingObjects > 0 {
+		time.Sleep(time.Second)
+	}
+	stop()
+	archived, last := 0, int64(0)
+	err = engine.ReadReceipts(c.StateDir, func(r engine.Receipt) error {
+		if r.Dropped == "" {
+			archived++
+			last = max(last, r.End)
+		}
+		return nil
+	})
+	if err != nil || last != n*900_000 || archived < 40 {
+		t.Errorf("%d objects archived, the last ends at %d; want at least 40, %d: %v", archived, last, n*900_000, err)
+	}
 }

@@ -133,6 +133,7 @@ func (e *Engine) work(ctx context.Context, t task) result {
 	case actFree:
 		r.local = e.receipt(t, nil)
 	}
+	e.withdraw(&r)
 	if t.step.action == actReceipt && r.local == nil {
 		e.log.Info("archived", "stream", t.name, "key", t.upload.Object.Key, "bytes", t.object.Size())
 	}
@@ -146,13 +147,29 @@ func (r *result) untried(err error) {
 	r.err = &transport.Error{Op: r.step.action.String(), Key: r.upload.Object.Key, Kind: transport.Corrupt, Err: err}
 }
 
+// intents are the calls that may leave something behind.
+var intents = map[action]wal.Op{actCreate: wal.OpCreate, actPut: wal.OpPut, actComplete: wal.OpComplete}
+
 // announce journals the intent of a call that may leave something behind.
 func (e *Engine) announce(t task) error {
-	op, ok := map[action]wal.Op{actCreate: wal.OpCreate, actPut: wal.OpPut, actComplete: wal.OpComplete}[t.step.action]
+	op, ok := intents[t.step.action]
 	if !ok || t.op == op {
 		return nil
 	}
 	return e.commit(t, wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device})
+}
+
+// withdraw takes an intent back whose only try certainly had no effect. Else a
+// link that is down would leave each object in doubt that it was tried with,
+// and what is in doubt cannot give way. Should it not reach the journal, the
+// doubt stays.
+func (e *Engine) withdraw(r *result) {
+	op, ok := intents[r.step.action]
+	var te *transport.Error
+	if !ok || r.op == op || r.local != nil || r.progress || !errors.As(r.err, &te) || te.Unknown {
+		return
+	}
+	e.store.Note(wal.Fact{Kind: wal.Intent, Stream: r.id.stream, Start: r.id.start, Op: r.op})
 }
 
 func (e *Engine) commit(t task, f wal.Fact) error {
