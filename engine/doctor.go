@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"path"
 	"time"
 
 	"github.com/seed-7270d448/dray/transport"
@@ -340,7 +341,8 @@ func (p *patient) list() {
 		return
 	}
 	p.try(transport.TrialList, "", func(ctx context.Context) error {
-		return p.catalogue.Objects(ctx, p.key, func(transport.Entry) error { return nil })
+		// A whole folder: directory buckets list nothing less.
+		return p.catalogue.Objects(ctx, path.Dir(p.key)+"/", func(transport.Entry) error { return nil })
 	})
 }
 
