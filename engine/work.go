@@ -240,7 +240,7 @@ func (e *Engine) send(ctx context.Context, r *result) {
 		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, Sum: anew})
 		return
 	}
-	e.failed(r, err)
+	e.failed(ctx, r, err)
 }
 
 // digest makes the part's digest where the spool could not: it was asked for
@@ -284,7 +284,7 @@ func (e *Engine) put(ctx context.Context, r *result) {
 		e.completed(r, receipt)
 		return
 	}
-	e.failed(r, err)
+	e.failed(ctx, r, err)
 }
 
 func (e *Engine) complete(ctx context.Context, r *result) {
@@ -297,7 +297,7 @@ func (e *Engine) complete(ctx context.Context, r *result) {
 		e.completed(r, receipt)
 		return
 	}
-	e.failed(r, err)
+	e.failed(ctx, r, err)
 }
 
 // ours looks whether the object that holds the key is this one, put there by a
@@ -333,7 +333,7 @@ func (e *Engine) completed(r *result, c transport.Receipt) {
 }
 
 // failed journals what a failure settles for good.
-func (e *Engine) failed(r *result, err error) {
+func (e *Engine) failed(ctx context.Context, r *result, err error) {
 	r.err = err
 	var te *transport.Error
 	if !errors.As(err, &te) {
@@ -342,6 +342,14 @@ func (e *Engine) failed(r *result, err error) {
 	var facts []wal.Fact
 	switch te.Kind {
 	case transport.Gone:
+		// It may be there all the same: of no use, as after a 409, or of no matter to
+		// who said so. Ended before it is forgotten, it is not left behind.
+		if r.upload.ID != "" {
+			if end := e.leave(r.task, r.dest.to.Abort(ctx, r.upload)); end != nil {
+				r.err = end
+				return
+			}
+		}
 		facts = append(facts, wal.Fact{Kind: wal.Reset})
 	case transport.Missing:
 		for _, n := range te.Parts {

@@ -123,7 +123,11 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	case Stored, Missing:
 		if up := o.Up; up != nil && f.N >= 1 && f.N <= len(up.Parts) {
 			p := &up.Parts[f.N-1]
-			p.Stored, p.ETag = f.Kind == Stored, f.ID
+			// A part that was on its way while its upload was called gone is of no use
+			// to the next one.
+			if f.Kind == Missing || up.ID != "" {
+				p.Stored, p.ETag = f.Kind == Stored, f.ID
+			}
 			if f.Sum != "" { // it had to be made anew
 				p.Sum = f.Sum
 			}

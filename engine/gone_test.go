@@ -1,0 +1,90 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-7270d448/dray/engine"
+	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/transport"
+)
+
+// forgetful is a destination that says once that an upload is gone, to a part
+// other than the one that it takes in the meantime.
+type forgetful struct {
+	transport.Destination
+	mu     sync.Mutex
+	said   bool
+	waits  chan struct{} // closed once it was said
+	parts  map[string]map[int]bool
+	aborts []string
+}
+
+func (f *forgetful) UploadPart(ctx context.Context, u transport.Upload, p transport.Part, b transport.Body) (transport.PartReceipt, error) {
+	f.mu.Lock()
+	first := len(f.parts) == 0 || f.parts[u.ID] != nil && len(f.parts) == 1
+	if f.parts[u.ID] == nil {
+		f.parts[u.ID] = map[int]bool{}
+	}
+	say := first && p.Number == 2 && !f.said
+	f.said = f.said || say
+	f.mu.Unlock()
+	if say {
+		close(f.waits)
+		return transport.PartReceipt{}, &transport.Error{Op: "upload part", Key: u.Object.Key, Parts: []int{2}, Kind: transport.Gone, Err: errors.New("never heard of it")}
+	}
+	r, err := f.Destination.UploadPart(ctx, u, p, b)
+	if first && p.Number == 1 {
+		<-f.waits
+		synctest.Wait() // what was said is written down by now
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parts[u.ID][p.Number] = true
+	return r, err
+}
+
+func (f *forgetful) Abort(ctx context.Context, u transport.Upload) error {
+	f.mu.Lock()
+	f.aborts = append(f.aborts, u.ID)
+	f.mu.Unlock()
+	return f.Destination.Abort(ctx, u)
+}
+
+func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "archive")
+		to := &forgetful{Destination: newLocal(t, out), waits: make(chan struct{}), parts: map[string]map[int]bool{}}
+		want := numbered(20_000)
+		e, err := engine.New(engine.Config{
+			StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Workers: 2,
+			Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1, WhenFull: engine.Block},
+			Streams: []engine.Stream{{Name: "log", Source: &pipe{bytes.NewReader(want)}, Framing: hal.Framing{Kind: "lines"},
+				Object: engine.Object{MaxBytes: 16 << 20, PartSize: int64(len(want)/3 + 1)}, Destination: "disk"}},
+			Destinations: []engine.Destination{{Name: "disk", To: to}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := archive(t, out); !bytes.Equal(got, want) {
+			t.Errorf("the archive has %d bytes that differ from the %d read", len(got), len(want))
+		}
+		if len(to.parts) != 2 || len(to.aborts) != 1 {
+			t.Fatalf("%d uploads got parts and %d were ended, want 2 and 1", len(to.parts), len(to.aborts))
+		}
+		for id, parts := range to.parts {
+			if id != to.aborts[0] && len(parts) != 3 {
+				t.Errorf("the second upload got parts %v, want all 3: those of the first are not its own", parts)
+			}
+		}
+	})
+}
