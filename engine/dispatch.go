@@ -45,7 +45,7 @@ type doubt struct{ objects, fails int }
 // enough says that the next tries are for those that are in doubt already, since
 // what is in doubt cannot give way when the spool is full. It is never so for
 // good: it may be they that always fail, and not the link.
-func (t doubt) enough() bool { return t.objects >= 8 && t.fails < t.objects*t.objects }
+func (t doubt) enough() bool { return t.objects >= 8 && t.fails < t.objects*t.objects*t.objects }
 
 // dispatch runs steps until ctx is done, and returns when all workers have.
 func (e *Engine) dispatch(ctx context.Context) {
