@@ -37,7 +37,9 @@ func (k Kind) String() string {
 
 // Error is what every failed call of a Destination returns.
 type Error struct {
-	Op         string        // "put", "create", "upload part", "list parts", "complete", "abort", "find"
+	// Op is "put", "create", "upload part", "list parts", "complete", "abort", "find", …;
+	// "credentials" in the cause of one that failed for want of them.
+	Op         string
 	Key        string        // the object's key
 	Parts      []int         // part numbers, for Missing and for UploadPart
 	Kind       Kind          //
