@@ -20,7 +20,8 @@ type forgetful struct {
 	transport.Destination
 	mu     sync.Mutex
 	said   bool
-	waits  chan struct{} // closed once it was said
+	taken  chan struct{} // closed once the other part was taken
+	told   chan struct{} // closed once it was said
 	parts  map[string]map[int]bool
 	aborts []string
 }
@@ -35,12 +36,14 @@ func (f *forgetful) UploadPart(ctx context.Context, u transport.Upload, p transp
 	f.said = f.said || say
 	f.mu.Unlock()
 	if say {
-		close(f.waits)
+		<-f.taken
+		close(f.told)
 		return transport.PartReceipt{}, &transport.Error{Op: "upload part", Key: u.Object.Key, Parts: []int{2}, Kind: transport.Gone, Err: errors.New("never heard of it")}
 	}
 	r, err := f.Destination.UploadPart(ctx, u, p, b)
 	if first && p.Number == 1 {
-		<-f.waits
+		close(f.taken)
+		<-f.told
 		synctest.Wait() // what was said is written down by now
 	}
 	f.mu.Lock()
@@ -60,7 +63,7 @@ func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		out := filepath.Join(dir, "archive")
-		to := &forgetful{Destination: newLocal(t, out), waits: make(chan struct{}), parts: map[string]map[int]bool{}}
+		to := &forgetful{Destination: newLocal(t, out), taken: make(chan struct{}), told: make(chan struct{}), parts: map[string]map[int]bool{}}
 		want := numbered(20_000)
 		e, err := engine.New(engine.Config{
 			StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Workers: 2,

@@ -46,7 +46,7 @@ func (d *Destination) Complete(ctx context.Context, u transport.Upload, parts []
 		err := fmt.Errorf("their %s checksum is not known", sum.algorithm)
 		return none, &transport.Error{Op: op, Key: o.Key, Kind: transport.Missing, Parts: unknown, Err: err}
 	}
-	c := claim{op, o, sum.label(value)}
+	c := claim{op, o, sum.label(value), u.ID}
 	condition := d.ifNoneMatch()
 	if r, err, done := d.before(ctx, c, condition); done {
 		return r, err
@@ -120,7 +120,7 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 	if err != nil {
 		return none, badBody(op, o.Key, b, err)
 	}
-	c := claim{op, o, sum.label(encode(value))}
+	c := claim{op: op, o: o, sum: sum.label(encode(value))}
 	condition := d.ifNoneMatch()
 	if r, err, done := d.before(ctx, c, condition); done {
 		return r, err

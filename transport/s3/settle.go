@@ -16,6 +16,7 @@ type claim struct {
 	op  string
 	o   transport.Object
 	sum string // as receipts hold it
+	id  string // of the upload; empty for a Put
 }
 
 // is reports whether s is what was claimed: identity metadata and size, and
@@ -45,12 +46,13 @@ func (d *Destination) before(ctx context.Context, c claim, condition *string) (r
 	}
 	stored, err := d.head(ctx, c.op, c.o.Key)
 	switch {
-	case transport.KindOf(err) == transport.Denied, err == nil && stored == nil:
+	case mayNotLook(err), err == nil && stored == nil:
 		return r, nil, false
 	case err != nil:
 		return r, err, true
 	case c.is(stored):
-		return c.receipt(stored), nil, true
+		r, err = d.found(ctx, c, c.receipt(stored))
+		return r, err, true
 	}
 	return r, c.conflict(stored, errors.New("seen before it was sent")), true
 }
@@ -89,7 +91,9 @@ func (d *Destination) confirm(ctx context.Context, c claim, etag *string, sum, l
 		return none, c.conflict(stored, errors.New("status 200"))
 	case err == nil:
 		r.Checksum = stored.Checksum
-	case transport.KindOf(err) != transport.Denied: // else it may write but not read: its word has to do
+	case errors.Is(err, errNotEncrypted):
+		return none, err
+	case !mayNotLook(err): // else it may write but not read: its word has to do
 		return none, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
 	}
 	return r, nil
@@ -108,14 +112,16 @@ func (d *Destination) settle(ctx context.Context, c claim, e *transport.Error) (
 	case err == nil && stored == nil && deleted && c.own():
 		// Nobody else makes this key, so it was made, and then somebody took it
 		// away. Sent again it would come back from the dead.
-		return transport.Receipt{Size: c.o.Size, InDoubt: fmt.Sprintf("the object was deleted before its receipt came: the bucket's latest version of %s is a deletion; look at the version before it, of %d bytes with %s", c.o.Key, c.o.Size, c.sum)}, nil
+		return d.found(ctx, c, transport.Receipt{Size: c.o.Size, InDoubt: fmt.Sprintf("the object was deleted before its receipt came: the bucket's latest version of %s is a deletion; look at the version before it, of %d bytes with %s", c.o.Key, c.o.Size, c.sum)})
 	case err == nil && stored == nil:
 		return none, absent(e)
 	case err == nil && c.is(stored):
-		return c.receipt(stored), nil
+		return d.found(ctx, c, c.receipt(stored))
 	case err == nil:
 		return none, c.conflict(stored, e.Err)
-	case transport.KindOf(err) != transport.Denied:
+	case errors.Is(err, errNotEncrypted):
+		return none, err
+	case !mayNotLook(err):
 		e.Unknown = true
 		if e.Kind == transport.Conflict || e.Kind == transport.Gone {
 			e.Kind = transport.KindOf(err) // it is not known to be either
@@ -130,12 +136,53 @@ func (d *Destination) settle(ctx context.Context, c claim, e *transport.Error) (
 		if !c.own() {
 			r.InDoubt = fmt.Sprintf("the key %s is taken and may not be read: compare the object there with size %d, %s", c.o.Key, c.o.Size, c.sum)
 		}
-		return r, nil
+		return d.found(ctx, c, r)
 	}
 	// Gone stays Gone: sent again, the object either is made or its key is
 	// found taken. So a write-only device gets on, and loses nothing if the
 	// upload had expired in truth.
+	if e.Kind == transport.Temporary && c.id != "" {
+		return none, d.fate(ctx, c, e)
+	}
 	return none, e
+}
+
+// found ends the upload of an object that was found to be there. An earlier
+// upload may have made it, of which no reply came, and this one be left over.
+func (d *Destination) found(ctx context.Context, c claim, r transport.Receipt) (transport.Receipt, error) {
+	if c.id == "" {
+		return r, nil
+	}
+	u := transport.Upload{ID: c.id, Object: c.o}
+	err := d.Abort(ctx, u)
+	if err == nil || transport.KindOf(err) == transport.Denied { // then it stays, and there is no help
+		return r, nil
+	}
+	// Some servers may answer with an error that there is none: see.
+	if _, list := d.parts(ctx, "list parts", u); transport.KindOf(list) == transport.Gone {
+		return r, nil
+	}
+	err = fmt.Errorf("the object is there, its upload may be too: %w", err)
+	return transport.Receipt{}, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
+}
+
+// fate looks at the upload where the object may not be looked at: a server that
+// answers each further Complete with an error says there that the upload is no
+// more.
+func (d *Destination) fate(ctx context.Context, c claim, e *transport.Error) *transport.Error {
+	_, err := d.parts(ctx, "list parts", transport.Upload{ID: c.id, Object: c.o})
+	switch transport.KindOf(err) {
+	case transport.Gone:
+		e.Kind, e.Err = transport.Gone, fmt.Errorf("%w; the upload is no more", e.Err)
+	case transport.Denied:
+		e.Err = fmt.Errorf("%w; whether the object is there cannot be seen: allow s3:GetObject and s3:ListBucket", e.Err)
+	}
+	return e
+}
+
+// mayNotLook reports whether err says that these credentials can write but not read.
+func mayNotLook(err error) bool {
+	return transport.KindOf(err) == transport.Denied && !errors.Is(err, errNotEncrypted)
 }
 
 // unsettled reports whether the object may be there in spite of e. Without a
@@ -183,9 +230,10 @@ func wrongParts(e *transport.Error) bool {
 // nameWrong compares the parts as the caller believes them to be with what the
 // server has, and names those that have to be sent again.
 func (d *Destination) nameWrong(ctx context.Context, u transport.Upload, parts []transport.PartReceipt, e *transport.Error) *transport.Error {
-	held, err := d.parts(ctx, e.Op, u)
+	held, err := d.parts(ctx, "list parts", u)
 	if err != nil {
 		if why := (*transport.Error)(nil); errors.As(err, &why) && (why.Kind == transport.Gone || e.Kind == transport.Missing) {
+			why.Op, why.Err = e.Op, fmt.Errorf("%w; asked for the parts: %w", e.Err, why.Err)
 			return why
 		}
 		return e
