@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -113,4 +114,94 @@ func TestRotInTheNewestSlotNeverMakesObjectsOverlapOrStandStill(t *testing.T) {
 		})
 		must(t, s.Close())
 	})
+}
+
+func TestRotBelowAKeptByteIsACountedGap(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	st := openStream(t, s, "a", 1<<20)
+	var want []byte
+	var ends []int64
+	for i := range 3 {
+		for j := range 20 {
+			check(t, st.Append(line(i*20+j), Mark{}))
+			want = append(want, line(i*20+j)...)
+		}
+		check(t, st.Sync())
+		ends = append(ends, int64(len(want)))
+	}
+	crash(s)
+	slot := filepath.Join(dir, "spool", "00000000.slot")
+	b, err := os.ReadFile(slot)
+	check(t, err)
+	b[2*blockSize+300] ^= 1 // the second frame
+	check(t, os.WriteFile(slot, b, 0o600))
+	for range 2 { // finding it twice counts it once
+		s = openStore(t, dir)
+		st = openStream(t, s, "a", 1<<20)
+		if got := st.Progress().Kept; got != ends[2] {
+			t.Errorf("kept %d, want %d", got, ends[2])
+		}
+		if len(s.Notes()) == 0 {
+			t.Errorf("nothing was said of the damage")
+		}
+		s.View(func(state *State) {
+			ss := state.Stream(st.ID())
+			if ss.Gaps != 1 || ss.GapBytes != ends[1]-ends[0] {
+				t.Errorf("%d gaps of %d bytes, want 1 of %d", ss.Gaps, ss.GapBytes, ends[1]-ends[0])
+			}
+			if n := len(ss.Objects); n != 2 || ss.Objects[0].End != ends[0] || ss.Objects[1].Start != ends[1] || ss.Objects[1].Gap != ends[1]-ends[0] {
+				t.Errorf("objects %+v", ss.Objects)
+			}
+		})
+		if got := read(t, s, st, ends[1], ends[2]); !bytes.Equal(got, want[ends[1]:]) {
+			t.Errorf("the bytes behind the damage differ")
+		}
+		sec, err := s.Section(st.ID(), 0, ends[2])
+		check(t, err)
+		_, err = io.ReadAll(sec)
+		var d *DamageError
+		if !errors.As(err, &d) || d.From != ends[0] || d.To != ends[1] {
+			t.Errorf("reading over the damage: %v", err)
+		}
+		sec.Close()
+		crash(s)
+	}
+}
+
+func TestRotInWhatIsArchivedIsNoLoss(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	st := openStream(t, s, "a", 1<<20)
+	var kept int64
+	for i := range 3 {
+		check(t, st.Append(line(i), Mark{}))
+		check(t, st.Sync())
+		st.Seal()
+		check(t, st.Sync())
+		if i < 2 {
+			s.Note(Fact{Kind: Freed, Stream: st.ID(), Start: kept})
+		}
+		kept = st.Progress().Kept
+	}
+	check(t, s.Close())
+	slot := filepath.Join(dir, "spool", "00000000.slot")
+	b, err := os.ReadFile(slot)
+	check(t, err)
+	b[blockSize+200] ^= 1
+	b[blockSize+10] ^= 1
+	check(t, os.WriteFile(slot, b, 0o600))
+	s = openStore(t, dir)
+	st = openStream(t, s, "a", 1<<20)
+	last := kept - int64(len(line(2)))
+	s.View(func(state *State) {
+		ss := state.Stream(st.ID())
+		if ss.Gaps != 0 || len(ss.Objects) != 1 || ss.Objects[0].Start != last || ss.Objects[0].End != kept {
+			t.Errorf("%d gaps, objects %+v", ss.Gaps, ss.Objects)
+		}
+	})
+	if got := read(t, s, st, last, kept); !bytes.Equal(got, line(2)) {
+		t.Errorf("read %q", got)
+	}
+	check(t, s.Close())
 }
