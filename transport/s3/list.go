@@ -123,6 +123,11 @@ func (d *Destination) look(ctx context.Context, op, key string) (stored *transpo
 	if err := d.customerKept(op, key, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
 		return nil, false, err
 	}
+	// Else a Put that was not encrypted would be found to be there, and do. Of an
+	// upload that cannot be: its Create was confirmed.
+	if op == "put" && d.form.encryption != "" && out.ServerSideEncryption == "" {
+		return nil, false, d.encrypted(op, key, "", nil, nil)
+	}
 	sum := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
 	return &transport.Stored{
 		Size:     *out.ContentLength,

@@ -41,7 +41,7 @@ func (a asking) want(t *testing.T, headers map[string]string) {
 
 func TestWhatIsAskedForIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &wire{say: stored("some bytes", nil), add: map[string]string{"X-Amz-Server-Side-Encryption": "aws:kms"}}
+		w := &wire{say: stored("some bytes", map[string]string{"X-Amz-Server-Side-Encryption": "aws:kms"}), add: map[string]string{"X-Amz-Server-Side-Encryption": "aws:kms"}}
 		d := wired(t, w, func(c *Config) {
 			c.Write = Write{
 				Checksum: "sha256", ExpectedOwner: "111122223333", RequestPayer: true, StorageClass: "DEEP_ARCHIVE",
@@ -130,7 +130,7 @@ func TestACompleteIsNeverAForm(t *testing.T) {
 }
 
 func TestNoSignedHeaderHoldsABlank(t *testing.T) {
-	w := &wire{say: stored("some bytes", nil), add: map[string]string{"X-Amz-Server-Side-Encryption": "AES256"}}
+	w := &wire{say: stored("some bytes", map[string]string{"X-Amz-Server-Side-Encryption": "AES256"}), add: map[string]string{"X-Amz-Server-Side-Encryption": "AES256"}}
 	everyCall(t, wired(t, w, func(c *Config) {
 		c.Write = Write{Encryption: Encryption{Type: "s3"}, Tags: map[string]string{"a b": "c  d"}, Metadata: map[string]string{"x": " my  file.txt "},
 			Lock: Lock{Mode: "governance", Retain: time.Hour}}
@@ -185,6 +185,10 @@ func TestEncryptionThatIsNotConfirmedIsDenied(t *testing.T) {
 		if e := b.want(err, transport.Denied, true); !strings.Contains(e.Error(), "does not confirm the encryption") {
 			t.Errorf("%s: Create: %v, want the encryption named", kind, e)
 		}
+		_, err = d.Put(t.Context(), u.Object, transporttest.NewBody([]byte("some bytes")))
+		b.want(err, transport.Denied, true)
+		// Tried again the key is taken, by what was stored in the clear.
+		w.say = once("put", refused(412, "PreconditionFailed"), stored("some bytes", nil))
 		_, err = d.Put(t.Context(), u.Object, transporttest.NewBody([]byte("some bytes")))
 		b.want(err, transport.Denied, true)
 		if kind != "customer" {

@@ -191,8 +191,3 @@ func everyCall(t *testing.T, d *Destination) {
 		t.Errorf("Abort: %v", err)
 	}
 }
-
-// confirmed is what makes a claim's checksum come back, so that no question follows.
-func confirmed(o transport.Object) map[string]string {
-	return map[string]string{"X-Amz-Checksum-Crc32c": transport.EncodeCRC32C(o.CRC32C)}
-}
