@@ -54,6 +54,10 @@
 //	HEAD is denied, 412, our epoch      success: nobody else makes that key
 //	HEAD is denied, 412, other key      in doubt
 //	HEAD is denied, 404                 Gone: sent again; a taken key then says 412
+//	HEAD is denied, 5xx                 ListParts: Gone if the upload is no more
+//
+// Where the object is found to be ours, the upload that was asked for is ended:
+// an earlier one may have made it.
 //
 // A consumer may take an object away before its receipt came. In a bucket that
 // keeps versions the deletion is on record and the receipt is in doubt; in any
