@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/transport/local"
 )
 
@@ -114,5 +115,26 @@ func TestDrainArchivesEveryByteOnceAndInOrder(t *testing.T) {
 	}
 	if err != nil || at != int64(len(want)) {
 		t.Errorf("receipts end at %d, want %d: %v", at, len(want), err)
+	}
+}
+
+// noting is a destination that found something out.
+type noting struct{ transport.Destination }
+
+func (noting) Notes() []string { return []string{"it is odd"} }
+
+func TestStatusTellsWhatADestinationFoundOut(t *testing.T) {
+	dir := t.TempDir()
+	e, err := engine.New(engine.Config{StateDir: filepath.Join(dir, "state"), Device: "gw", Spool: engine.Spool{MaxBytes: 32 << 20, MinFree: -1},
+		Streams:      []engine.Stream{{Name: "log", Destination: "disk", Object: engine.Object{MaxBytes: 1 << 20}}},
+		Destinations: []engine.Destination{{Name: "disk", To: noting{newLocal(t, filepath.Join(dir, "archive"))}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for range 2 {
+		if got := e.Status().Notes; len(got) != 1 || got[0] != "destination disk: it is odd" {
+			t.Errorf("notes are %q", got)
+		}
 	}
 }

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/wal"
 )
 
@@ -35,8 +37,15 @@ func (e *Engine) Status() Status {
 	for _, c := range e.cfg.Destinations {
 		s.Destinations = append(s.Destinations, e.dests[c.Name].status())
 	}
+	s.Notes = slices.Clone(s.Notes)
 	for i := range s.Destinations {
-		pending[s.Destinations[i].Name] = &s.Destinations[i]
+		d := &s.Destinations[i]
+		pending[d.Name] = d
+		if noter, ok := e.dests[d.Name].to.(transport.Noter); ok {
+			for _, note := range noter.Notes() {
+				s.Notes = append(s.Notes, "destination "+d.Name+": "+note)
+			}
+		}
 	}
 	for _, st := range e.streams {
 		status := st.status()

@@ -12,8 +12,8 @@ type Status struct {
 	Spool        SpoolStatus         `json:"spool"`
 	Streams      []StreamStatus      `json:"streams"`
 	Destinations []DestinationStatus `json:"destinations"`
-	// Notes are what start-up found that an operator should know: damage,
-	// files set aside, a clone. Empty on a healthy device.
+	// Notes are what an operator should know: what start-up found (damage, files
+	// set aside, a clone), and what a destination cannot do. Empty when all is well.
 	Notes []string `json:"notes,omitempty"`
 }
 

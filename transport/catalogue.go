@@ -32,6 +32,10 @@ type Entry struct {
 	Size int64 // bytes
 }
 
+// A Noter is a Destination that finds out things about its service which an
+// operator should know. Notes are sentences; they are shown in status.
+type Noter interface{ Notes() []string }
+
 // An Examiner is a Destination that knows its service's own words and rules.
 // It serves trials, in which an operator has every action tried that a config
 // will need.

@@ -65,6 +65,7 @@ type Destination struct {
 }
 
 var _ transport.Destination = (*Destination)(nil)
+var _ transport.Noter = (*Destination)(nil)
 
 // New checks c. It connects to nothing.
 func New(c Config) (*Destination, error) {
