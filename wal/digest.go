@@ -25,17 +25,10 @@ type digest struct {
 // frame takes the next frame in. next is the layout of an object that begins
 // with it; emit gets the facts.
 func (d *digest) frame(h *header, payload []byte, next Layout, hashes Hashes, emit func(Fact)) {
-	if h.skip > 0 {
-		d.seal(emit)
-		emit(Fact{Kind: Gap, Stream: d.stream, Start: h.offset - h.skip, End: h.offset, Lost: h.skip})
-	}
-	if h.flags&flagFirst != 0 || d.object < 0 {
-		d.seal(emit)
-		d.open(h.offset, next, hashes)
-		emit(Fact{Kind: Opened, Stream: d.stream, Start: h.offset, Run: h.run, Time: h.wall,
-			Lost: h.lost, Flags: h.flags & (FlagLostUnknown | FlagEstimated)})
-	} else if h.lost > 0 || h.flags&FlagLostUnknown != 0 {
-		emit(Fact{Kind: Gap, Stream: d.stream, Start: h.offset, End: h.offset, Lost: h.lost, Flags: h.flags & FlagLostUnknown})
+	// Else start-up reads the open object from its first frame again, and all that
+	// this frame begins is known. Ending the object would let go of its slots.
+	if d.object != h.offset {
+		d.begin(h, next, hashes, emit)
 	}
 	whole := true // payload is the frame's, so its checksum is at hand
 	for len(payload) > 0 {
@@ -54,6 +47,23 @@ func (d *digest) frame(h *header, payload []byte, next Layout, hashes Hashes, em
 			emit(Fact{Kind: Cut, Stream: d.stream, Start: d.object, N: n, CRC: d.crc, Sum: d.sum()})
 			d.nextPart(d.part + d.partSize)
 		}
+	}
+}
+
+// begin tells what a frame says besides its payload: that bytes are missing
+// before it, and that an object begins with it.
+func (d *digest) begin(h *header, next Layout, hashes Hashes, emit func(Fact)) {
+	if h.skip > 0 {
+		d.seal(emit)
+		emit(Fact{Kind: Gap, Stream: d.stream, Start: h.offset - h.skip, End: h.offset, Lost: h.skip})
+	}
+	if h.flags&flagFirst != 0 || d.object < 0 {
+		d.seal(emit)
+		d.open(h.offset, next, hashes)
+		emit(Fact{Kind: Opened, Stream: d.stream, Start: h.offset, Run: h.run, Time: h.wall,
+			Lost: h.lost, Flags: h.flags & (FlagLostUnknown | FlagEstimated)})
+	} else if h.lost > 0 || h.flags&FlagLostUnknown != 0 {
+		emit(Fact{Kind: Gap, Stream: d.stream, Start: h.offset, End: h.offset, Lost: h.lost, Flags: h.flags & FlagLostUnknown})
 	}
 }
 
