@@ -23,7 +23,8 @@ type flight struct {
 // held is the patience with one object.
 type held struct {
 	*pace
-	fails int // in a row
+	fails  int // in a row
+	denied int // of those, the last ones that were Denied
 }
 
 // dispatcher hands out the next steps. Everything in it belongs to one goroutine.
@@ -181,7 +182,11 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action == actSend {
 			fl.parts[step.part] = true
 		}
-		tasks = append(tasks, d.e.newTask(s, st, o, dest, step))
+		t := d.e.newTask(s, st, o, dest, step)
+		if h := d.held[id]; h != nil {
+			t.denied = h.denied
+		}
+		tasks = append(tasks, t)
 	}
 	return tasks
 }
@@ -237,6 +242,9 @@ func (d *dispatcher) hold(r result, now time.Time) {
 		d.held[r.id] = h
 	}
 	h.fails++
+	if h.denied++; transport.KindOf(r.err) != transport.Denied {
+		h.denied = 0
+	}
 	switch kind := transport.KindOf(r.err); {
 	case r.local != nil:
 	case r.progress && h.fails == 1:

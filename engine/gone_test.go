@@ -91,3 +91,62 @@ func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
 		}
 	})
 }
+
+// unlisted is a destination that loses the reply of the first Create and then
+// denies to say what it holds.
+type unlisted struct {
+	transport.Destination
+	denials int // to come
+	creates int
+}
+
+func (u *unlisted) Limits() transport.Limits {
+	l := u.Destination.Limits()
+	l.MaxPut = 0
+	return l
+}
+
+func (u *unlisted) Create(ctx context.Context, o transport.Object) (string, error) {
+	id, err := u.Destination.Create(ctx, o)
+	if u.creates++; u.creates == 1 && err == nil {
+		return "", &transport.Error{Op: "create", Key: o.Key, Kind: transport.Offline, Unknown: true, Err: errors.New("no reply")}
+	}
+	return id, err
+}
+
+func (u *unlisted) Find(ctx context.Context, key string) ([]transport.Upload, *transport.Stored, error) {
+	if u.denials > 0 {
+		u.denials--
+		return nil, nil, &transport.Error{Op: "find", Key: key, Kind: transport.Denied, Err: errors.New("the clock is wrong, or you may not list")}
+	}
+	return u.Destination.Find(ctx, key)
+}
+
+func TestOnlyWhoIsDeniedForGoodLeavesAnUploadBehind(t *testing.T) {
+	for denials, left := range map[int]int{0: 0, 1: 0, 100: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			out := filepath.Join(dir, "archive")
+			to := &unlisted{Destination: newLocal(t, out), denials: denials}
+			e, err := engine.New(engine.Config{
+				StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1},
+				Streams:      []engine.Stream{{Name: "log", Object: engine.Object{MaxBytes: 1 << 20}, Destination: "disk"}},
+				Destinations: []engine.Destination{{Name: "disk", To: to}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(e.Append(t.Context(), "log", []byte("x")), e.Run(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			var key string
+			if err := engine.ReadReceipts(filepath.Join(dir, "state"), func(r engine.Receipt) error { key = r.Key; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			uploads, obj, err := to.Destination.Find(t.Context(), key)
+			if err != nil || obj == nil || len(uploads) != left {
+				t.Errorf("denied %d times: %d uploads left behind, object %v, %v; want %d and the object", denials, len(uploads), obj, err, left)
+			}
+		})
+	}
+}

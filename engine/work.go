@@ -24,6 +24,7 @@ type task struct {
 	part   transport.Part
 	parts  []transport.PartReceipt
 	device string
+	denied int // how often in a row the object's steps were denied before this one
 }
 
 // result is what came of a task. Its facts are in the journal already.
@@ -210,13 +211,15 @@ func (e *Engine) sweep(ctx context.Context, t task) error {
 }
 
 // leave says that an upload may be left behind if err is that ending it is
-// denied. It returns any other error, and nil for one that there is none of.
+// denied, and not for the first time: a wrong clock or keys that have run out
+// are put right, a permission that is lacking stays away. It returns any other
+// error, and nil for one that there is none of.
 func (e *Engine) leave(t task, err error) error {
-	switch transport.KindOf(err) {
-	case transport.Denied:
-		e.log.Warn("an upload may be left behind: it may not be looked for and ended", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
+	switch kind := transport.KindOf(err); {
+	case err == nil, kind == transport.Gone:
 		return nil
-	case transport.Gone:
+	case kind == transport.Denied && t.denied > 0:
+		e.log.Warn("an upload may be left behind: it may not be looked for and ended", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
 		return nil
 	}
 	return err

@@ -78,7 +78,8 @@ func (d *Destination) Complete(ctx context.Context, u transport.Upload, parts []
 		return d.settle(ctx, c, d.unconditional(e, condition))
 	}
 	got := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
-	return d.confirm(ctx, c, out.ETag, got.text(out.ChecksumType), aws.ToString(out.Location))
+	named := aws.ToString(out.Key) == *d.key(o.Key)
+	return d.confirm(ctx, c, out.ETag, named, got.text(out.ChecksumType), aws.ToString(out.Location))
 }
 
 func completedParts(sum *scheme, parts []transport.PartReceipt) []types.CompletedPart {
@@ -168,5 +169,5 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 		}
 	}
 	got := sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256}
-	return d.confirm(ctx, c, out.ETag, got.text(out.ChecksumType), "")
+	return d.confirm(ctx, c, out.ETag, false, got.text(out.ChecksumType), "")
 }

@@ -18,6 +18,7 @@ func TestAnUploadOfWhatIsThereAlreadyIsEnded(t *testing.T) {
 		"the server knows no 412":      "mode no-condition",
 		"an abort that does not work":  "abort status=500:InternalError",
 		"an abort without a reply":     "abort drop",
+		"an abort at the wrong time":   "abort status=403:RequestTimeTooSkewed",
 		"a reply that says nothing":    "complete late-lie=empty",
 		"no permission to end uploads": "mode deny-abort",
 	} {
@@ -84,5 +85,38 @@ func TestWhatIsDeniedIsNamedByItsOwnAction(t *testing.T) {
 	_, err := b.d.Complete(t.Context(), u, parts)
 	if e := b.want(err, transport.Denied, false); !strings.Contains(e.Error(), "InvalidPart") || !strings.Contains(e.Error(), "s3:ListMultipartUploadParts") {
 		t.Errorf("got %v, want InvalidPart and the permission to list parts", e)
+	}
+}
+
+func TestAnAnswerThatNamesTheObjectNeedsNoETag(t *testing.T) {
+	b := newBench(t)
+	for _, script := range []string{"mode empty-etag", "mode empty-etag deny-head", "mode empty-etag deny-head no-checksums"} {
+		key := "named/" + strings.ReplaceAll(script, " ", "-")
+		u, bytes := b.upload(key, 1000)
+		parts := b.parts(u, bytes, 1)
+		if err := b.proxy.Read(script); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := b.d.Complete(t.Context(), u, parts); err != nil || r.Size != 1000 || r.InDoubt != "" {
+			t.Errorf("%s: %+v, %v, want success", script, r, err)
+		}
+		b.proxy.Script()
+		b.stored(key, bytes)
+	}
+}
+
+// Where a part cannot be sent again and it may not be asked what is there, the
+// upload cannot be finished.
+func TestAPartThatCanNeitherBeSentNorSeenNeedsAnotherUpload(t *testing.T) {
+	b := newBench(t)
+	u, bytes := b.upload("resend", 1000)
+	if err := b.proxy.Read("mode no-resend deny-list; part drop"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.part(u, bytes, 1)
+	b.want(err, transport.Offline, true)
+	_, err = b.part(u, bytes, 1)
+	if e := b.want(err, transport.Gone, false); !strings.Contains(e.Error(), "s3:ListMultipartUploadParts") {
+		t.Errorf("got %v, want the permission that would help", e)
 	}
 }

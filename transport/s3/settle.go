@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/seed-7270d448/dray/transport"
 )
 
@@ -67,10 +69,11 @@ func (d *Destination) unconditional(e *transport.Error, condition *string) *tran
 	return e
 }
 
-// confirm makes a receipt of a success, if it is one.
-func (d *Destination) confirm(ctx context.Context, c claim, etag *string, sum, location string) (transport.Receipt, error) {
+// confirm makes a receipt of a success, if it is one. named says that the
+// answer names the object: then it is the server's, and may do without an ETag.
+func (d *Destination) confirm(ctx context.Context, c claim, etag *string, named bool, sum, location string) (transport.Receipt, error) {
 	var none transport.Receipt
-	if !isETag(etag) {
+	if !isETag(etag) && (!named || aws.ToString(etag) != "") {
 		return d.settle(ctx, c, &transport.Error{Op: c.op, Key: c.o.Key, Unknown: true, Err: errNoETag})
 	}
 	if differ(sum, c.sum) {
@@ -78,7 +81,7 @@ func (d *Destination) confirm(ctx context.Context, c claim, etag *string, sum, l
 		return none, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.Corrupt, Unknown: true, Err: err}
 	}
 	d.condition.accepted()
-	r := transport.Receipt{Size: c.o.Size, ETag: *etag, Checksum: sum, Location: plain(location, 2048)}
+	r := transport.Receipt{Size: c.o.Size, ETag: aws.ToString(etag), Checksum: sum, Location: plain(location, 2048)}
 	if sum != "" {
 		return r, nil
 	}
@@ -90,7 +93,7 @@ func (d *Destination) confirm(ctx context.Context, c claim, etag *string, sum, l
 	case err == nil && !c.is(stored):
 		return none, c.conflict(stored, errors.New("status 200"))
 	case err == nil:
-		r.Checksum = stored.Checksum
+		r.ETag, r.Checksum = stored.ETag, stored.Checksum
 	case errors.Is(err, errNotEncrypted):
 		return none, err
 	case !mayNotLook(err): // else it may write but not read: its word has to do
@@ -155,7 +158,7 @@ func (d *Destination) found(ctx context.Context, c claim, r transport.Receipt) (
 	}
 	u := transport.Upload{ID: c.id, Object: c.o}
 	err := d.Abort(ctx, u)
-	if err == nil || transport.KindOf(err) == transport.Denied { // then it stays, and there is no help
+	if err == nil || forbidden(err) { // then it stays, and there is no help
 		return r, nil
 	}
 	// Some servers may answer with an error that there is none: see.
@@ -164,6 +167,12 @@ func (d *Destination) found(ctx context.Context, c claim, r transport.Receipt) (
 	}
 	err = fmt.Errorf("the object is there, its upload may be too: %w", err)
 	return transport.Receipt{}, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
+}
+
+// forbidden reports whether a permission is lacking, which no new keys and no
+// right clock would bring.
+func forbidden(err error) bool {
+	return transport.KindOf(err) == transport.Denied && slices.Contains([]string{"", "AccessDenied", "Forbidden"}, codeOf(err))
 }
 
 // fate looks at the upload where the object may not be looked at: a server that

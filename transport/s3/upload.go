@@ -148,9 +148,12 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 // does not show, the upload can never be finished and has to begin anew.
 func (d *Destination) sentAgain(ctx context.Context, u transport.Upload, r transport.PartReceipt, e *transport.Error) (transport.PartReceipt, error) {
 	e.Parts = []int{r.Number}
-	held, err := d.parts(ctx, e.Op, u)
+	held, err := d.parts(ctx, "list parts", u)
 	if err != nil {
 		e.Kind = transport.Temporary // until the list can be had
+		if forbidden(err) {
+			e.Kind = transport.Gone // it never can
+		}
 		e.Err = fmt.Errorf("%w; asked for the parts: %w", e.Err, err)
 		return transport.PartReceipt{}, e
 	}
