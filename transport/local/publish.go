@@ -72,13 +72,20 @@ func writeWhole(ctx context.Context, root *os.Root, name string, o transport.Obj
 	return errors.Join(err, f.Close())
 }
 
-// removeLeftPuts removes what a Put of this key left that was cut short.
+// removeLeftPuts removes what a Put of this key left that was cut short. It
+// syncs also if there is nothing: a Put that was killed may just have removed it.
 func removeLeftPuts(root *os.Root, prefix string) error {
 	names, err := uploadNames(root, prefix)
 	for _, name := range names {
 		err = errors.Join(err, root.RemoveAll(path.Join(uploadsDir, name)))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := syncFolder(root, uploadsDir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Complete makes the parts into the object. It can be repeated, also after the
