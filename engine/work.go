@@ -200,14 +200,13 @@ func (e *Engine) create(ctx context.Context, r *result) {
 // sweep aborts every upload under exactly the object's key. Where that is denied
 // it says so and goes on: an upload left behind is the lesser evil.
 func (e *Engine) sweep(ctx context.Context, t task) error {
-	uploads, _, err := t.dest.to.Find(ctx, t.upload.Object.Key)
-	err = e.leave(t, err)
-	for _, u := range uploads {
-		if err == nil {
-			err = e.leave(t, t.dest.to.Abort(ctx, u))
+	uploads, _, found := t.dest.to.Find(ctx, t.upload.Object.Key)
+	for _, u := range uploads { // also those of half an answer
+		if err := e.leave(t, t.dest.to.Abort(ctx, u)); err != nil {
+			return err
 		}
 	}
-	return err
+	return e.leave(t, found)
 }
 
 // leave says that an upload may be left behind if err is that ending it is
@@ -346,14 +345,17 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 	switch te.Kind {
 	case transport.Gone:
 		// It may be there all the same: of no use, as after a 409, or of no matter to
-		// who said so. Ended before it is forgotten, it is not left behind.
-		if r.upload.ID != "" {
-			if end := e.leave(r.task, r.dest.to.Abort(ctx, r.upload)); end != nil {
-				r.err = end
-				return
-			}
-		}
+		// who said so. It is ended here, and looked for before the next one is made:
+		// a part that is on its way can outlive this.
 		facts = append(facts, wal.Fact{Kind: wal.Reset})
+		if r.upload.ID == "" {
+			break
+		}
+		if end := e.leave(r.task, r.dest.to.Abort(ctx, r.upload)); end != nil {
+			r.err = end
+			return
+		}
+		facts = append(facts, wal.Fact{Kind: wal.Intent, Op: wal.OpCreate, Key: r.upload.Object.Key, Device: r.device})
 	case transport.Missing:
 		for _, n := range te.Parts {
 			facts = append(facts, wal.Fact{Kind: wal.Missing, N: n})
