@@ -1,6 +1,7 @@
 // Command lab breaks Dray on purpose and counts what it cost.
 //
 //	go run ./build/lab kill9 -n 200     SIGKILL at random moments, then check every line
+//	go run ./build/lab crash            cut the power at every file-system operation
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
@@ -32,6 +33,7 @@ var experiments = []experiment{
 	{"kill9", "SIGKILL at random moments", kill9},
 	{"stall", "every tenth sync takes 2 s", stall},
 	{"faults", "seeded random fault scripts between engine and S3 server", faults},
+	{"crash", "cut the power before every file-system operation", crash},
 }
 
 func main() {

@@ -2,6 +2,7 @@ package powerfs
 
 import (
 	"fmt"
+	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -29,7 +30,12 @@ func (d *Disk) Mount(dir string) (*Mount, error) {
 	}
 	m := &Mount{dir: dir, server: server}
 	go server.Serve() // ends with Unmount, which waits for it
-	if err := server.WaitMount(); err != nil {
+	// It opens a file in the mount for a moment. A process started meanwhile
+	// would inherit that, and keep the disk in use for as long as it lives.
+	syscall.ForkLock.RLock()
+	err = server.WaitMount()
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		return nil, fmt.Errorf("mount powerfs on %s: %w", dir, err)
 	}
 	return m, nil
