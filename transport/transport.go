@@ -42,7 +42,8 @@ type Destination interface {
 	// Find says what the destination holds under exactly this key: unfinished
 	// uploads (oldest first) and the finished object, nil if there is none.
 	// Denied means that the answer is not to be had. A destination that can
-	// give one half only returns that half with the error.
+	// give one half only returns that half with the error; uploads that is not nil
+	// says that they were listed, be there none.
 	Find(ctx context.Context, key string) (uploads []Upload, obj *Stored, err error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -89,6 +90,9 @@ func (o *outcome) breaks(format string, args ...any) {
 	o.wrong = append(o.wrong, fmt.Sprintf(format, args...))
 }
 
+// tells is what an error has in it that an operator can act upon.
+var tells = regexp.MustCompile(`\b(allow|check|renew|use)\b`)
+
 // A bench runs plans, one at a time, against a server that it shares.
 type bench struct {
 	gateway *transporttest.Gateway
@@ -152,6 +156,10 @@ func (b *bench) run(ctx context.Context, p *plan) (out *outcome, err error) {
 		return nil, err
 	}
 	out.fired, out.sent = b.proxy.Fired(), b.proxy.Sent()
+	// A fault costs one more sending of all that there is at the very most.
+	if limit := int64(len(out.fired)+2) * (p.size + p.small); out.sent > limit {
+		out.breaks("%d bytes were sent for %d, more than the faults explain", out.sent, p.size+p.small)
+	}
 	return out, b.judge(ctx, p, dir, prefix, objects, out)
 }
 
@@ -178,18 +186,25 @@ func (b *bench) archive(ctx context.Context, p *plan, cfg engine.Config, out *ou
 			return nil, errors.Join(err, e.Close())
 		}
 	}
-	running, cancel := context.WithTimeout(ctx, b.limit)
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := e.Run(running); err != nil {
+	ran := make(chan error, 1)
+	go func() { ran <- e.Run(running) }()
+	limit := time.NewTimer(b.limit)
+	defer limit.Stop()
+	select {
+	case err := <-ran:
+		return objects, errors.Join(err, ctx.Err())
+	case <-limit.C:
+	}
+	d := e.Status().Destinations[0]
+	cancel()
+	if err := <-ran; err != nil {
 		return nil, err
 	}
-	if ctx.Err() == nil && running.Err() != nil {
-		s := e.Status()
-		d := s.Destinations[0]
-		out.stuck = fmt.Sprintf("link %s, %d objects wait: %s", d.Link, d.PendingObjects, d.LastError)
-		if d.LastError == "" {
-			out.breaks("%d objects were not archived within %v and no reason is given", d.PendingObjects, b.limit)
-		}
+	out.stuck = fmt.Sprintf("link %s, %d objects wait: %s", d.Link, d.PendingObjects, d.LastError)
+	if !tells.MatchString(d.LastError) {
+		out.breaks("%d objects were not archived within %v, and the state does not say what to do: %q", d.PendingObjects, b.limit, d.LastError)
 	}
 	return objects, ctx.Err()
 }

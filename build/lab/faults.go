@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"os"
 	"os/exec"
@@ -33,8 +34,8 @@ func faults(ctx context.Context, args []string) (*report, error) {
 	var (
 		n       = fs.Int("n", 10_000, "scripts")
 		seed    = fs.Uint64("seed", 1, "of the first one")
-		workers = fs.Int("workers", 8, "scripts at a time")
-		limit   = fs.Duration("limit", 60*time.Second, "for one script")
+		workers = fs.Int("workers", 16, "scripts at a time")
+		limit   = fs.Duration("limit", 20*time.Second, "for one script")
 		dir     = fs.String("dir", scratch(), "folder for the states and the server")
 		verbose = fs.Bool("v", false, "tell of every request")
 	)
@@ -53,13 +54,13 @@ func faults(ctx context.Context, args []string) (*report, error) {
 		return nil, errors.Join(err, os.RemoveAll(work))
 	}
 	c := &campaign{kinds: map[string]int{}}
-	var log io.Writer
+	var told io.Writer
+	log.SetOutput(io.Discard) // net/http speaks of replies that nobody asked for
 	if *verbose {
-		log = os.Stderr
-		*workers = 1
+		told, *workers = os.Stderr, 1
 	}
 	began := time.Now()
-	err = c.run(ctx, *seed, *n, *workers, func() (*bench, error) { return newBench(g, work, *limit, pace, log) })
+	err = c.run(ctx, *seed, *n, *workers, func() (*bench, error) { return newBench(g, work, *limit, pace, told) })
 	out := c.report()
 	out.rows = append([][2]string{{"experiment", fmt.Sprintf("%d scripts from seed %d on, %d at a time, in %.0f s", c.done, *seed, *workers, time.Since(began).Seconds())}}, out.rows...)
 	return out, errors.Join(err, g.Close(), os.RemoveAll(work))
@@ -161,8 +162,9 @@ func (c *campaign) add(p *plan, out *outcome) {
 		kinds[f.Kind()] = true
 		c.kinds[f.Kind()]++
 	}
-	if len(out.fired) < 3 || len(kinds) < 2 {
+	if out.stuck == "" && (len(out.fired) < 3 || len(kinds) < 2) {
 		c.few++
+		c.wrong = append(c.wrong, fmt.Sprintf("seed %d: only %d faults of %d kinds came to pass", p.seed, len(out.fired), len(kinds)))
 	}
 	c.doubt += out.doubt
 	c.left += out.left
@@ -200,9 +202,6 @@ func (c *campaign) report() *report {
 	}
 	for _, w := range c.wrong {
 		r.violation("%s", w)
-	}
-	if c.few > 0 {
-		r.violation("%d scripts proved less than they should", c.few)
 	}
 	return r
 }

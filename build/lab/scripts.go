@@ -20,6 +20,7 @@ type plan struct {
 	kind     string // of the checksum
 	script   string
 	modes    transporttest.Modes
+	readable bool // its objects may be asked for
 }
 
 func (p *plan) parts() int { return int((p.size + p.partSize - 1) / p.partSize) }
@@ -40,6 +41,8 @@ var schemes = [][2]string{
 func newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 0x6661756c7473))
 	p := &plan{seed: seed, partSize: 16<<10 + r.Int64N(32<<10)}
+	m := drawModes(r)
+	p.readable = !strings.Contains(m, "deny-head")
 	p.size = p.partSize*int64(2+r.IntN(4)) + 1 + r.Int64N(p.partSize)
 	if r.IntN(4) == 0 {
 		p.small = 1 + r.Int64N(p.partSize)
@@ -47,7 +50,7 @@ func newPlan(seed uint64) *plan {
 	s := schemes[r.IntN(len(schemes))]
 	p.checksum, p.kind = s[0], s[1]
 	lines := p.faults(r)
-	if m := drawModes(r); m != "" {
+	if m != "" {
 		lines = append([]string{"mode " + m}, lines...)
 	}
 	p.script = strings.Join(lines, "; ")
@@ -73,19 +76,23 @@ func drawModes(r *rand.Rand) string {
 
 // faults draws the lines of a script.
 func (p *plan) faults(r *rand.Rand) []string {
-	// A call succeeds only once its faults are used up, so each of these that
-	// spoils its call comes to pass, however many the call has.
-	sure := []string{"create", "complete"}
+	// A call succeeds only once its faults are used up, so those on parts and on
+	// the beginning come to pass, however many there are. Of those on the end one
+	// does: it may be the one that lets the server do its work.
+	sure := []string{"complete", "create"}
 	for n := range p.parts() {
 		sure = append(sure, fmt.Sprintf("part#%d", n+1))
 	}
 	var lines []string
 	kinds := map[string]bool{}
-	for len(lines) < 3 || len(kinds) < 2 || r.IntN(2) == 0 {
+	for certain := 0; certain < 3 || len(kinds) < 2 || r.IntN(2) == 0; {
 		op := sure[r.IntN(len(sure))]
 		action := p.spoil(r, op)
-		kind, _, _ := strings.Cut(action, "=")
-		kinds[kind] = true
+		if op != "complete" {
+			kind, _, _ := strings.Cut(action, "=")
+			kinds[kind] = true
+			certain++
+		}
 		lines = append(lines, op+" "+action+times(r))
 	}
 	// And some that harm little, or calls that need not be made.
@@ -137,7 +144,10 @@ func (p *plan) spoil(r *rand.Rand, op string) string {
 		codes = append(codes, "404:NoSuchUpload", "400:BadDigest", "403:AccessDenied")
 	case "complete":
 		codes = append(codes, "404:NoSuchUpload", "400:BadDigest", "400:InvalidPart", "400:InvalidPartOrder", "400:EntityTooSmall",
-			"400:InvalidRequest", "409:ConditionalRequestConflict", "412:PreconditionFailed")
+			"400:InvalidRequest", "409:ConditionalRequestConflict")
+		if p.readable { // else a 412 is all that there is to go by, and must be true
+			codes = append(codes, "412:PreconditionFailed")
+		}
 	}
 	return "status=" + draw(r, codes...)
 }

@@ -120,3 +120,25 @@ func TestAPartThatCanNeitherBeSentNorSeenNeedsAnotherUpload(t *testing.T) {
 		t.Errorf("got %v, want the permission that would help", e)
 	}
 }
+
+func TestNoLieEndsAnUpload(t *testing.T) {
+	b := newBench(t)
+	u, bytes := b.upload("lies/abort", 10)
+	b.parts(u, bytes, 1)
+	for _, kind := range transporttest.Lies {
+		if err := b.proxy.Read("abort lie=" + kind); err != nil {
+			t.Fatal(err)
+		}
+		err := b.d.Abort(t.Context(), u)
+		b.want(err, transport.Temporary, true)
+	}
+	if err := b.d.Abort(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+	if err := b.proxy.Read("abort late-lie=html"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.d.Abort(t.Context(), u); err != nil {
+		t.Errorf("Abort of what is gone, answered by a portal: %v, want success", err)
+	}
+}

@@ -8,7 +8,9 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/seed-7270d448/dray/transport"
 )
@@ -207,16 +209,34 @@ func (d *Destination) Abort(ctx context.Context, u transport.Upload) error {
 	if u.ID == "" {
 		return invalid(op, u.Object.Key, errors.New("upload ID is empty"))
 	}
-	_, err := d.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+	out, err := d.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket:   &d.bucket,
 		Key:      d.key(u.Object.Key),
 		UploadId: &u.ID,
 	})
-	if err == nil {
+	if err != nil {
+		if e := d.fail(op, u.Object.Key, err); e.Kind != transport.Gone {
+			return e
+		}
 		return nil
 	}
-	if e := d.fail(op, u.Object.Key, err); e.Kind != transport.Gone {
-		return e
+	if reply, ok := awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response); ok && reply.StatusCode != http.StatusNoContent {
+		return d.ended(ctx, u, reply.StatusCode)
 	}
 	return nil
+}
+
+// ended makes sure of an Abort that was answered with a success other than
+// S3's own 204, which any log-in page can do.
+func (d *Destination) ended(ctx context.Context, u transport.Upload, status int) error {
+	const op = "abort"
+	_, err := d.parts(ctx, "list parts", u)
+	switch {
+	case transport.KindOf(err) == transport.Gone, forbidden(err):
+		return nil
+	case err == nil:
+		err = errors.New("the upload is still there")
+	}
+	err = fmt.Errorf("status %d, and %w", status, err)
+	return &transport.Error{Op: op, Key: u.Object.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
 }
