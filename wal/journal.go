@@ -53,11 +53,15 @@ import (
 //	         Cut before: found again. Cut after: N counts (A3, A6).
 //	reserve  Holds no facts. It is made under another name, synced and renamed.
 //
-// Two things cannot be told. Rot in the very last record is like a torn write:
-// it is reported as torn bytes, and what it said has to be asked of the
-// destination again. And a cut batch whose later blocks reached the disk before
-// its earlier ones is like rot: it is reported as damage although nothing
-// acknowledged is missing. Both err on the side of asking again.
+// A batch may be torn so that its later blocks reached the disk and its earlier
+// ones did not. What is behind the gap proves itself, but not that the gap was
+// ever acknowledged, and facts without those before them mislead. So each record
+// says whether its own append wrote the one before it as well: behind a gap only
+// what a later append followed is replayed.
+//
+// One thing cannot be told. Rot in the very last batch is like a torn write: it
+// is reported as torn bytes, and what it said has to be asked of the destination
+// again.
 
 const (
 	journalRollBytes = 1 << 20 // default of journalOptions.RollBytes
@@ -205,8 +209,11 @@ func (j *journal) write(recs [][]byte) error {
 	var frame []byte
 	size := int64(0)
 	for i, rec := range recs {
-		index := j.index + uint64(i) + 1
-		frame = journalAppendFrame(frame[:0], journalRecordMagic, j.number, index, rec)
+		index, mark := j.index+uint64(i)+1, uint64(0)
+		if i > 0 {
+			mark = journalMore
+		}
+		frame = journalAppendFrame(frame[:0], journalRecordMagic, j.number, index|mark, rec)
 		batch.Write(index, frame)
 		size += journalEntrySize(len(frame))
 	}

@@ -17,7 +17,9 @@ import (
 // The CRC covers the 24 bytes before it and the payload. index counts from 1
 // without a hole, in the snapshot and in the log separately; generation is that
 // of the folder, so that bytes of another generation can never be taken for
-// this one's.
+// this one's. The highest bit of index is set if the append that wrote the
+// record before this one wrote this one too. Where it is not set, all before
+// it had been synced.
 //
 // Log: each frame is one entry of tidwall/wal, which puts only an unchecked
 // uvarint of the frame's size before it:
@@ -41,6 +43,8 @@ const (
 	journalHeaderSize = 28
 	journalFrameSize  = 28
 	journalEndSize    = journalFrameSize + 4
+
+	journalMore = uint64(1) << 63 // in index: of the same append as the record before
 
 	journalMaxRecord = 64 << 10 // bytes of one record
 	journalMaxBatch  = 1 << 20  // bytes of all records of one Append
@@ -68,7 +72,8 @@ func journalAppendFrame(dst, magic []byte, generation, index uint64, payload []b
 // journalFrame is the header of a frame, not yet checked against its payload.
 type journalFrame struct {
 	generation, index uint64
-	size              int // bytes of payload, at most journalMaxRecord
+	more              bool // the append that wrote the record before it wrote it too
+	size              int  // bytes of payload, at most journalMaxRecord
 }
 
 // journalParseFrame reads the header at the start of b. It is false if b is
@@ -81,9 +86,11 @@ func journalParseFrame(b, magic []byte) (journalFrame, bool) {
 	if size > journalMaxRecord {
 		return journalFrame{}, false
 	}
+	index := binary.LittleEndian.Uint64(b[12:])
 	return journalFrame{
 		generation: binary.LittleEndian.Uint64(b[4:]),
-		index:      binary.LittleEndian.Uint64(b[12:]),
+		index:      index &^ journalMore,
+		more:       index&journalMore != 0,
 		size:       int(size),
 	}, true
 }

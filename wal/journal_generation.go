@@ -138,8 +138,7 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 	if err != nil {
 		return found, err
 	}
-	s := newJournalScanner(io.LimitReader(file, journalMaxScan), number, emit)
-	err = s.scanLog()
+	s, err := scanJournalLog(file, number, emit)
 	_ = file.Close() // it was only read
 	if err != nil {
 		return found, err
@@ -155,6 +154,19 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 		found.torn = size - s.good
 	}
 	return found, nil
+}
+
+// scanJournalLog walks a log twice: which records were acknowledged is known
+// only once the last append has been seen.
+func scanJournalLog(file *os.File, number uint64, emit func([]byte) error) (*journalScanner, error) {
+	log := func() io.Reader { return io.NewSectionReader(file, 0, journalMaxScan) }
+	first := newJournalScanner(log(), number, nil)
+	if err := first.scanLog(); err != nil {
+		return nil, err
+	}
+	s := newJournalScanner(log(), number, emit)
+	s.acked = first.start
+	return s, s.scanLog()
 }
 
 // openJournalFile opens a regular file for reading and returns its size.

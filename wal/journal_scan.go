@@ -25,6 +25,8 @@ type journalScanner struct {
 	sum     uint32 // CRC32C of the bytes passed in order
 	good    int64  // end of the unbroken run of frames from the start
 	last    uint64 // index of the last record found
+	start   uint64 // index of the last one found that begins an append
+	acked   uint64 // all records below this index are known to have been synced
 	records int    // found
 	broken  bool   // a record was found behind bytes that are none
 	readErr error  // the medium failed; what is behind is unknown
@@ -51,8 +53,11 @@ func (s *journalScanner) pass(b []byte) {
 	_, _ = s.in.Discard(len(b))
 }
 
-func (s *journalScanner) found(index uint64, payload []byte) error {
-	s.last = index
+func (s *journalScanner) found(f journalFrame, payload []byte) error {
+	s.last = f.index
+	if !f.more {
+		s.start = f.index
+	}
 	s.records++
 	if s.emit == nil {
 		return nil
@@ -80,7 +85,7 @@ func (s *journalScanner) ordered(prefixed bool) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	err := s.found(f.index, payload)
+	err := s.found(f, payload)
 	s.pass(b)
 	if !s.broken {
 		s.good = s.off
@@ -89,7 +94,8 @@ func (s *journalScanner) ordered(prefixed bool) (bool, error) {
 }
 
 // resync looks for the next frame of this generation with a higher index,
-// whatever lies before it.
+// whatever lies before it. What is missing before a record that goes on an
+// append may never have been synced, unless acked says so.
 func (s *journalScanner) resync() (bool, error) {
 	for {
 		b := s.peek(s.in.Size())
@@ -110,13 +116,13 @@ func (s *journalScanner) resync() (bool, error) {
 				break
 			}
 			f, ok := journalParseFrame(b[at:], journalRecordMagic)
-			if ok && f.generation == s.generation && f.index > s.last {
+			if ok && f.generation == s.generation && f.index > s.last && (!f.more || f.index < s.acked) {
 				if more && len(b)-at < journalFrameSize+f.size {
 					break // it goes past the window, which moves on to it
 				}
 				if payload, ok := journalPayload(b[at:], f); ok {
 					s.broken = true
-					err := s.found(f.index, payload)
+					err := s.found(f, payload)
 					s.pass(b[:at+journalFrameSize+f.size])
 					return true, err
 				}
