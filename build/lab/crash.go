@@ -246,6 +246,9 @@ func (s *crashSearch) one(ctx context.Context, p crashPlan, proxy *crashProxy) (
 		return res, wrong, err
 	}
 	res, err = w.run(ctx, wrong)
+	if s.verbose && wrong.broken() {
+		w.tell(os.Stderr)
+	}
 	return res, wrong, errors.Join(err, w.Close())
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -323,4 +324,23 @@ func newCrashed(out *report, key string, data []byte, meta map[string]string) cr
 		out.violation("%s: its metadata does not fit its key: %v", key, meta)
 	}
 	return o
+}
+
+// tell says what is left of a run, for who looks into it.
+func (w *crashWorld) tell(to io.Writer) {
+	for i, said := range w.said {
+		fmt.Fprintf(to, "  life %d: %+v\n", i+1, w.lives[i])
+		for line := range strings.Lines(said) {
+			fmt.Fprintf(to, "    %s", line)
+		}
+	}
+	for _, f := range w.disk.Files() {
+		if f.Mode.IsDir() {
+			continue
+		}
+		fmt.Fprintf(to, "  %8d %s\n", len(f.Data), f.Path)
+		if strings.HasPrefix(f.Path, "/state/receipts") {
+			fmt.Fprintf(to, "%s", f.Data)
+		}
+	}
 }

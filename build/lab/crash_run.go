@@ -179,6 +179,7 @@ func (w *crashWorld) drain(ctx context.Context) error {
 	}
 	err = w.daemon.stop()
 	said := w.daemon.output.String()
+	w.said = append(w.said, said)
 	w.end()
 	for line := range strings.Lines(said) {
 		if err == nil && strings.Contains(line, "level=ERROR") && !(w.plan.scene.full && strings.Contains(line, "spool is full")) {

@@ -40,6 +40,7 @@ type crashWorld struct {
 	pipeLines, fileLines int // written so far
 	lives                []crashLife
 	stopped              powerfs.Op // at which the last life ended
+	said                 []string   // what the daemons logged, by life
 
 	daemon *daemon
 	alive  context.Context // of the present life: until the power stops
@@ -274,6 +275,7 @@ func (w *crashWorld) crash(how string, seed uint64) error {
 		l := &w.lives[len(w.lives)-1]
 		w.saw(s, l.epoch == "")
 	}
+	w.said = append(w.said, w.daemon.output.String())
 	err := w.daemon.kill()
 	if how == endKill {
 		w.disk.Resume()
