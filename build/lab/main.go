@@ -33,6 +33,7 @@ var experiments = []experiment{
 	{"kill9", "SIGKILL at random moments", kill9},
 	{"stall", "every tenth sync takes 2 s", stall},
 	{"faults", "seeded random fault scripts between engine and S3 server", faults},
+	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
 }
 
