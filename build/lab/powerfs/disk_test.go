@@ -306,7 +306,7 @@ func TestTheSameSeedLeavesTheSameDisk(t *testing.T) {
 		return list(s.d.Cut(seed))
 	}
 	for seed := range uint64(20) {
-		if do(seed) != do(seed) {
+		if first, again := do(seed), do(seed); first != again {
 			t.Errorf("seed %d: two cuts differ", seed)
 		}
 	}

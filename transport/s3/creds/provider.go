@@ -24,7 +24,7 @@ const (
 	// permissions in new keys, but asking for them at each refusal would be rude.
 	refusedPause = time.Minute
 	// A request that is signed with keys must arrive before they end.
-	lastSeconds = 10 * time.Second
+	lastStretch = 10 * time.Second
 )
 
 // Provider holds the keys of an Issuer and renews them in time. One call at a
@@ -133,7 +133,7 @@ func (p *Provider) ask(ctx context.Context, seen uint64) (*held, error) {
 func (p *Provider) hold(keys Keys, now time.Time) {
 	p.have, p.renew, p.pause = &held{keys: keys, got: now}, time.Time{}, time.Time{}
 	if keys.Life > 0 {
-		p.have.end = now.Add(keys.Life - min(lastSeconds, keys.Life/10))
+		p.have.end = now.Add(keys.Life - min(lastStretch, keys.Life/10))
 		p.renew = now.Add(time.Duration(float64(keys.Life) * (renewAt + renewSpread*rand.Float64())))
 	}
 }
