@@ -18,9 +18,9 @@ import (
 // certFiles are the paths of PEM files.
 type certFiles struct{ ca, cert, key string }
 
-// makeCerts makes a CA and a certificate for loopback in dir and returns the
-// files and the CA's PEM. They are good for a day on either side of now.
-func makeCerts(dir string) (files certFiles, ca []byte, err error) {
+// makeCerts makes a CA and a certificate for loopback, and for the names, in dir
+// and returns the files and the CA's PEM. They are good for a day on either side of now.
+func makeCerts(dir string, names ...string) (files certFiles, ca []byte, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("make certificates: %w", err)
@@ -55,7 +55,7 @@ func makeCerts(dir string) (files certFiles, ca []byte, err error) {
 		NotAfter:     caCert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
+		DNSNames:     append([]string{"localhost"}, names...),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, caCert, &key.PublicKey, caKey)

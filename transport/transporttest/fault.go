@@ -112,6 +112,6 @@ func s3Error(status int, code string) *CannedReply {
 	return &CannedReply{
 		Status: status,
 		Header: map[string]string{"Content-Type": "application/xml"},
-		Body:   `<?xml version="1.0" encoding="UTF-8"?>` + "\n<Error><Code>" + code + "</Code><Message>Made by the fault proxy.</Message></Error>",
+		Body:   `<?xml version="1.0" encoding="UTF-8"?>` + "\n<Error><Code>" + code + "</Code><Message>Made for a test.</Message></Error>",
 	}
 }
