@@ -109,15 +109,20 @@ func TestAnAnswerThatNamesTheObjectNeedsNoETag(t *testing.T) {
 // upload cannot be finished.
 func TestAPartThatCanNeitherBeSentNorSeenNeedsAnotherUpload(t *testing.T) {
 	b := newBench(t)
-	u, bytes := b.upload("resend", 1000)
-	if err := b.proxy.Read("mode no-resend deny-list; part drop"); err != nil {
-		t.Fatal(err)
-	}
-	_, err := b.part(u, bytes, 1)
-	b.want(err, transport.Offline, true)
-	_, err = b.part(u, bytes, 1)
-	if e := b.want(err, transport.Gone, false); !strings.Contains(e.Error(), "s3:ListMultipartUploadParts") {
-		t.Errorf("got %v, want the permission that would help", e)
+	for script, text := range map[string]string{
+		"mode no-resend deny-list; part drop":                      "s3:ListMultipartUploadParts",
+		"mode no-resend; part drop; parts status=404:NoSuchUpload": "NoSuchUpload",
+	} {
+		u, bytes := b.upload("resend", 1000)
+		if err := b.proxy.Read(script); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.part(u, bytes, 1)
+		b.want(err, transport.Offline, true)
+		_, err = b.part(u, bytes, 1)
+		if e := b.want(err, transport.Gone, false); !strings.Contains(e.Error(), text) {
+			t.Errorf("%s: got %v, want %s in it", script, e, text)
+		}
 	}
 }
 

@@ -153,7 +153,7 @@ func (d *Destination) sentAgain(ctx context.Context, u transport.Upload, r trans
 	held, err := d.parts(ctx, "list parts", u)
 	if err != nil {
 		e.Kind = transport.Temporary // until the list can be had
-		if forbidden(err) {
+		if forbidden(err) || transport.KindOf(err) == transport.Gone {
 			e.Kind = transport.Gone // it never can
 		}
 		e.Err = fmt.Errorf("%w; asked for the parts: %w", e.Err, err)
