@@ -79,6 +79,14 @@ func New(cfg Config) (*Engine, error) {
 		}
 		e.streams = append(e.streams, st)
 	}
+	inUse := map[uint32]bool{}
+	for _, st := range e.streams {
+		inUse[st.wal.ID()] = true
+	}
+	if err := e.store.Retire(inUse); err != nil {
+		e.Close()
+		return nil, err
+	}
 	if err := e.settleReceipts(); err != nil {
 		e.Close()
 		return nil, err

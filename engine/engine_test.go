@@ -138,3 +138,35 @@ func TestStatusTellsWhatADestinationFoundOut(t *testing.T) {
 		}
 	}
 }
+
+func TestAStreamThatTheConfigDropsIsArchivedAllTheSame(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "archive")
+	config := func(stream string) engine.Config {
+		return engine.Config{StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1},
+			Streams:      []engine.Stream{{Name: stream, Destination: "disk", Object: engine.Object{MaxBytes: 1 << 20}}},
+			Destinations: []engine.Destination{{Name: "disk", To: newLocal(t, out)}}}
+	}
+	e, err := engine.New(config("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Append(t.Context(), "old", []byte("the last of it\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sync(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil { // not sealed, and never run
+		t.Fatal(err)
+	}
+	if e, err = engine.New(config("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := archive(t, out); string(got) != "the last of it\n" {
+		t.Errorf("archived %q", got)
+	}
+}

@@ -13,6 +13,9 @@ import (
 // An object that is still open cannot be archived or dropped; when nothing else
 // holds the slots, it is ended. Else it would wait for slots that only it can give.
 func (d *dispatcher) makeRoom() {
+	if d.e.store.HasSpare() {
+		return // what was said before room was made
+	}
 	drops := d.e.cfg.Spool.WhenFull == DropOldest
 	var victims []wal.Fact
 	var oldest, size int64

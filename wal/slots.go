@@ -224,6 +224,13 @@ func createDirect(path string) (*os.File, error) {
 	return f, err
 }
 
+// hasSpare says whether a slot waits to be taken.
+func (p *slots) hasSpare() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.spare()) > 0
+}
+
 // drop gives slots back.
 func (p *slots) drop(list ...uint32) {
 	p.mu.Lock()

@@ -209,6 +209,21 @@ func (s *Store) Stream(name string) (*Stream, error) {
 	return stream, nil
 }
 
+// Retire ends the open objects of all streams but those in use: nothing will be
+// appended to the others any more.
+func (s *Store) Retire(inUse map[uint32]bool) error {
+	for id, st := range s.streams {
+		if inUse[id] {
+			continue
+		}
+		st.Seal()
+		if err := st.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Commit makes facts true: durable first, then folded into the state. All
 // facts noted before go along. On error none of facts is true.
 //
@@ -300,6 +315,10 @@ func (s *Store) Prepare() error {
 	}
 	return nil
 }
+
+// HasSpare says whether a slot waits to be taken: a Sync that failed with ErrFull
+// may succeed by now.
+func (s *Store) HasSpare() bool { return s.slots.hasSpare() }
 
 // Room is closed when memory for waiting bytes was given back since the call.
 func (s *Store) Room() <-chan struct{} { return s.memory.wait() }
