@@ -170,6 +170,22 @@ func (c *capture) records(ctx context.Context, at time.Time, end bool) {
 	c.stream.mu.Unlock()
 }
 
+// tell says, once each way, that records are being lost for want of room, and
+// keeps their bytes for status until a record carries them into the spool.
+func (c *capture) tell(lost int64) {
+	st := c.stream
+	st.mu.Lock()
+	before := st.losing
+	st.losing = lost
+	st.mu.Unlock()
+	switch {
+	case before == 0 && lost > 0:
+		st.engine.log.Error("what arrives is lost: flash and memory take no more", "stream", st.cfg.Name)
+	case before > 0 && lost == 0:
+		st.engine.log.Warn("what arrives is kept again; the loss is counted as a gap", "stream", st.cfg.Name, "bytes", before)
+	}
+}
+
 // append adds one record. A source that can wait waits for memory; of one that
 // cannot the record is lost, and counted. At shutdown nobody else makes room any
 // more, so it is made here; where that fails nothing more is taken in, for a
@@ -185,6 +201,7 @@ func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind i
 		switch {
 		case err == nil:
 			c.lost, c.unk = 0, false
+			c.tell(0)
 			return
 		case errors.Is(err, wal.ErrBusy) && ctx.Err() != nil:
 			c.over = c.stream.sync(ctx) != nil
@@ -197,6 +214,7 @@ func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind i
 			}
 		default:
 			c.lost += int64(len(rec))
+			c.tell(c.lost)
 			return
 		}
 	}

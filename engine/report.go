@@ -74,7 +74,10 @@ func (e *Engine) Status() Status {
 func count(st *wal.StreamState, s *StreamStatus) {
 	s.Epoch = wal.EpochText(st.Epoch)
 	s.Archived = min(st.Archived(), s.Kept)
-	s.Gaps, s.GapBytes = st.Gaps, st.GapBytes
+	s.Gaps, s.GapBytes = st.Gaps, st.GapBytes+s.losing
+	if s.losing > 0 {
+		s.Gaps++ // it is not over
+	}
 	s.open = s.Kept
 	for i := range st.Objects {
 		if o := &st.Objects[i]; !o.Sealed() {
@@ -89,7 +92,7 @@ func (st *stream) status() StreamStatus {
 	p := st.wal.Progress()
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := StreamStatus{Name: st.cfg.Name, Appended: p.Appended, Kept: p.Kept, Malformed: st.malformed, LastRead: st.last,
+	s := StreamStatus{Name: st.cfg.Name, Appended: p.Appended, Kept: p.Kept, Malformed: st.malformed, LastRead: st.last, losing: st.losing,
 		SourceState: st.state, Destination: st.cfg.Destination}
 	if st.cfg.Source != nil {
 		s.Source = st.cfg.Source.Name()

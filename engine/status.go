@@ -45,7 +45,8 @@ type StreamStatus struct {
 	SourceState string    `json:"source_state"` // "reading", "waiting: <why>", "finished", "embedded"
 	Destination string    `json:"destination"`
 
-	open int64 // start of the open object; Kept if there is none
+	open   int64 // start of the open object; Kept if there is none
+	losing int64 // bytes of a gap that is not over
 }
 
 // DestinationStatus is one destination.

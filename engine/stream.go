@@ -29,6 +29,7 @@ type stream struct {
 	last      time.Time // of the last record
 	malformed int64
 	state     string // of the source
+	losing    int64  // bytes lost for want of room since the last record that was taken in
 	err       error  // of the last sync
 }
 
