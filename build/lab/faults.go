@@ -35,7 +35,7 @@ func faults(ctx context.Context, args []string) (*report, error) {
 		n       = fs.Int("n", 10_000, "scripts")
 		seed    = fs.Uint64("seed", 1, "of the first one")
 		workers = fs.Int("workers", 16, "scripts at a time")
-		limit   = fs.Duration("limit", 20*time.Second, "for one script")
+		limit   = fs.Duration("limit", 40*time.Second, "for one script")
 		dir     = fs.String("dir", scratch(), "folder for the states and the server")
 		verbose = fs.Bool("v", false, "tell of every request")
 	)
@@ -164,7 +164,7 @@ func (c *campaign) add(p *plan, out *outcome) {
 	}
 	if out.stuck == "" && (len(out.fired) < 3 || len(kinds) < 2) {
 		c.few++
-		c.wrong = append(c.wrong, fmt.Sprintf("seed %d: only %d faults of %d kinds came to pass", p.seed, len(out.fired), len(kinds)))
+		c.wrong = append(c.wrong, fmt.Sprintf("seed %d: only %d faults of %d kinds came to pass: %s", p.seed, len(out.fired), len(kinds), transporttest.FormatScript(out.fired, p.modes)))
 	}
 	c.doubt += out.doubt
 	c.left += out.left

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-7270d448/dray/transport"
 )
 
-var errNoETag = errors.New("status 200 without an ETag: it may not have come from the server at all; is there a log-in page in the way?")
+var errNoETag = errors.New("status 200 without an ETag: it may not have come from the server at all; check for a log-in page in the way")
 
 // Create begins a multipart upload with a checksum of the kind that o was laid
 // out for.
@@ -55,7 +55,7 @@ func (d *Destination) Create(ctx context.Context, o transport.Object) (string, e
 	}
 	id := aws.ToString(out.UploadId)
 	if id == "" || len(id) > maxUploadID {
-		return "", &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: fmt.Errorf("status 200 with an upload ID of %d bytes", len(id))}
+		return "", &transport.Error{Op: op, Key: o.Key, Unknown: true, Err: fmt.Errorf("status 200 with an upload ID of %d bytes: it may not have come from the server at all; check for a log-in page in the way", len(id))}
 	}
 	if err := d.encrypted(op, o.Key, out.ServerSideEncryption, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {
 		return "", err
