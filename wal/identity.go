@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,15 +26,26 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("state folder %s is in use by process %d; stop it first, or use another state_dir", e.Dir, e.PID)
 }
 
-// makeDir makes dir and makes its name durable.
+// makeDir makes dir, and the folders above it, and makes their names durable. So
+// it does for one that is there: a run that was killed may have made it.
 func makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	parent := filepath.Dir(dir)
+	switch _, err := os.Stat(dir); {
+	case err == nil:
+		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+			return err
+		}
+		return nil // whoever may not look into parent has not made dir
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 func lockDir(dir string) (*os.File, error) {

@@ -51,7 +51,6 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	removed := false
 	for _, e := range entries {
 		n, ok := slotNumber(e.Name())
 		info, err := e.Info()
@@ -59,7 +58,6 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 		case err != nil:
 			return nil, fmt.Errorf("spool: %w", err)
 		case strings.HasSuffix(e.Name(), ".new"), ok && info.Size() != slotBytes && !used[n]:
-			removed = true
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return nil, fmt.Errorf("spool: %w", err)
 			}
@@ -71,7 +69,6 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 		if int64(len(p.made))*slotBytes <= maxBytes {
 			break
 		}
-		removed = true
 		if err := os.Remove(p.path(n)); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
@@ -82,10 +79,9 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 			p.made[n], p.gone[n] = true, true
 		}
 	}
-	if removed {
-		return p, syncDir(dir)
-	}
-	return p, nil
+	// A run that was killed may have left names that no sync has covered, those of
+	// slots that will be trusted with bytes from now on included.
+	return p, syncDir(dir)
 }
 
 func slotNumber(name string) (uint32, bool) {

@@ -73,16 +73,16 @@ func (c *content) sync() {
 // fail drops the changes from what a later sync covers. What processes see
 // stays as it is.
 func (c *content) fail(r *rand.Rand) {
-	c.durable = c.torn(r)
+	c.durable = c.torn(mood(r), r)
 	c.pending = nil
 }
 
-// torn returns one of the states in which a cut can leave the file.
-func (c *content) torn(r *rand.Rand) []byte {
+// torn returns one of the states in which a cut can leave the file, of which so
+// much survives that no sync covered.
+func (c *content) torn(much share, r *rand.Rand) []byte {
 	if len(c.pending) == 0 {
 		return append([]byte(nil), c.durable...)
 	}
-	much := mood(r)
 	most := int64(len(c.durable))
 	sizes := []int64{most}
 	for i := range c.pending {
@@ -98,7 +98,7 @@ func (c *content) torn(r *rand.Rand) []byte {
 	for s, n := range changes {
 		left[s] = much.of(r, n)
 	}
-	junk := r.IntN(8) == 0
+	junk := much != nothing && r.IntN(8) == 0
 	b := resize(append([]byte(nil), c.durable...), most)
 	for s := range left {
 		// Never written since the file grew over it: what the block held before.

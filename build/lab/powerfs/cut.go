@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// Worst is the seed with which nothing survives that no sync has covered.
+const Worst = ^uint64(0)
+
 // Cut takes the power away for good and returns the disk that is found when it
 // is back, with the same options: what syncs have covered, and of the rest what
 // seed draws. The same seed after the same operations gives the same disk.
@@ -22,26 +25,30 @@ func (d *Disk) Cut(seed uint64) *Disk {
 	d.dead = true
 	d.resumed.Broadcast()
 	r := rand.New(rand.NewPCG(seed, 2))
-	d.survive(r)
+	draw := func() share { return mood(r) }
+	if seed == Worst {
+		draw = func() share { return nothing }
+	}
+	d.survive(draw(), r)
 	found := New(d.options)
-	found.copyDir(found.root, d.root, r)
+	found.copyDir(found.root, d.root, draw, r)
 	return found
 }
 
 // copyDir copies what is durable of a folder.
-func (d *Disk) copyDir(to, from *node, r *rand.Rand) {
+func (d *Disk) copyDir(to, from *node, draw func() share, r *rand.Rand) {
 	for _, name := range slices.Sorted(maps.Keys(from.kept)) {
 		old := from.kept[name]
 		n := d.node(old.mode)
 		n.parent, n.name, n.mtime, n.target, n.fresh = to, name, old.mtime, old.target, false
 		if old.mode&syscall.S_IFMT == syscall.S_IFREG {
-			n.durable = old.content.torn(r)
+			n.durable = old.content.torn(draw(), r)
 			n.data = append([]byte(nil), n.durable...)
 			d.used += int64(len(n.data))
 		}
 		to.entries[name], to.kept[name] = n, n
 		if n.isDir() {
-			d.copyDir(n, old, r)
+			d.copyDir(n, old, draw, r)
 		}
 	}
 }

@@ -285,6 +285,20 @@ func outcomesOnce(t *testing.T, o Options) []string {
 	return []string{list(s.d.Cut(0))}
 }
 
+func TestWithTheWorstSeedOnlyWhatWasSyncedIsLeft(t *testing.T) {
+	s := script{t, New(Options{})}
+	s.create("/a")
+	s.write("/a", 0, "old")
+	s.sync("/a")
+	s.sync("/")
+	s.write("/a", 0, "new and longer")
+	s.rename("/a", "/b")
+	s.create("/c")
+	if got, want := list(s.d.Cut(Worst)), "/a=old"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestASkippedSyncCoversNothing(t *testing.T) {
 	got := outcomes(t, Options{}, func(s script) {
 		s.create("/a")

@@ -1,6 +1,7 @@
 package powerfs
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -41,9 +42,12 @@ func (d *Disk) Mount(dir string) (*Mount, error) {
 	return m, nil
 }
 
-// Unmount takes the disk away. No process may have it open.
+// Unmount takes the disk away. No process may have it open. If one has, the disk
+// is taken away all the same, or this process could not end: it would wait for
+// its own answer. But that is an error.
 func (m *Mount) Unmount() error {
 	if err := m.server.Unmount(); err != nil {
+		err = errors.Join(err, syscall.Unmount(m.dir, syscall.MNT_FORCE|syscall.MNT_DETACH))
 		return fmt.Errorf("unmount powerfs from %s: %w; is it in use?", m.dir, err)
 	}
 	m.server.Wait()

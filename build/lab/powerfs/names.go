@@ -70,8 +70,7 @@ func (d *Disk) keep(take []bool) {
 }
 
 // survive decides which name changes a cut leaves, and drops the others.
-func (d *Disk) survive(r *rand.Rand) {
-	much := mood(r)
+func (d *Disk) survive(much share, r *rand.Rand) {
 	take := make([]bool, len(d.names))
 	if d.options.Ordered {
 		for i := range much.of(r, len(take)) {
