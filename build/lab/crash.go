@@ -216,6 +216,9 @@ func (s *crashSearch) all(ctx context.Context, plans []crashPlan, jobs int) erro
 					break
 				}
 				s.note(res, wrong)
+				if s.lab.deaf != "" && wrong.broken() {
+					cancel(nil) // it is found
+				}
 			}
 			if err := proxy.Close(); err != nil {
 				cancel(err)
@@ -232,7 +235,10 @@ feeding:
 	}
 	close(next)
 	workers.Wait()
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) || s.lab.deaf == "" || s.first == 0 {
+		return err
+	}
+	return nil
 }
 
 // one lives through a plan.

@@ -130,6 +130,15 @@ func (p crashPlan) options() powerfs.Options {
 	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed/2%2 == 1, Seed: p.seed}
 }
 
+// cutSeed is what draws what the cut behind life i leaves: often only what was
+// synced, for there a missing sync shows at once.
+func (p crashPlan) cutSeed(i int) uint64 {
+	if r := rand.New(rand.NewPCG(p.seed, uint64(i))); r.IntN(3) == 0 {
+		return powerfs.Worst
+	}
+	return p.seed + uint64(i)
+}
+
 // crashClass says what an operation works on: the classes whose syncs can be
 // taken away.
 func crashClass(path string) string {

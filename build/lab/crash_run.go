@@ -55,7 +55,7 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 			end += fmt.Sprintf(" (%v %s)", w.stopped.Kind, w.stopped.Path)
 		}
 		res.ends, res.ops = append(res.ends, end), append(res.ops, w.stopped)
-		if err := w.crash(e.how, w.plan.seed+uint64(i)); err != nil {
+		if err := w.crash(e.how, w.plan.cutSeed(i)); err != nil {
 			return res, err
 		}
 	}

@@ -3,6 +3,8 @@ package powerfs
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -25,6 +27,7 @@ func (d *Disk) Mount(dir string) (*Mount, error) {
 		MaxWrite:           1 << 20,
 		DisableXAttrs:      true,
 		DisableReadDirPlus: true,
+		Logger:             log.New(io.Discard, "", 0), // what it says is that the disk was taken away
 	})
 	if err != nil {
 		return nil, fmt.Errorf("mount powerfs on %s: %w; /dev/fuse and root are needed", dir, err)
