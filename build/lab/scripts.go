@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/seed-7270d448/dray/transport/transporttest"
@@ -21,6 +22,7 @@ type plan struct {
 	script   string
 	modes    transporttest.Modes
 	readable bool // its objects may be asked for
+	resends  bool // the server takes a part number twice
 }
 
 func (p *plan) parts() int { return int((p.size + p.partSize - 1) / p.partSize) }
@@ -42,7 +44,7 @@ func newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 0x6661756c7473))
 	p := &plan{seed: seed, partSize: 16<<10 + r.Int64N(32<<10)}
 	m := drawModes(r)
-	p.readable = !strings.Contains(m, "deny-head")
+	p.readable, p.resends = !strings.Contains(m, "deny-head"), !strings.Contains(m, "no-resend")
 	p.size = p.partSize*int64(2+r.IntN(4)) + 1 + r.Int64N(p.partSize)
 	if r.IntN(4) == 0 {
 		p.small = 1 + r.Int64N(p.partSize)
@@ -78,7 +80,8 @@ func drawModes(r *rand.Rand) string {
 func (p *plan) faults(r *rand.Rand) []string {
 	// A call succeeds only once its faults are used up, so those on parts and on
 	// the beginning come to pass, however many there are. Of those on the end one
-	// does: it may be the one that lets the server do its work.
+	// does: it may be the one that lets the server do its work. So it is with a part
+	// that the server does not take twice.
 	sure := []string{"complete", "create"}
 	for n := range p.parts() {
 		sure = append(sure, fmt.Sprintf("part#%d", n+1))
@@ -88,7 +91,8 @@ func (p *plan) faults(r *rand.Rand) []string {
 	for certain := 0; certain < 3 || len(kinds) < 2 || r.IntN(2) == 0; {
 		op := sure[r.IntN(len(sure))]
 		action := p.spoil(r, op)
-		if op != "complete" {
+		again := slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, op+" ") })
+		if op != "complete" && (p.resends || !again) {
 			kind, _, _ := strings.Cut(action, "=")
 			kinds[kind] = true
 			certain++

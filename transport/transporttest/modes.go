@@ -102,7 +102,7 @@ func (m *Modes) refuse(r *http.Request, c call, s *seen) *CannedReply {
 		return denied
 	case m.NoCondition && (r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != ""):
 		return s3Error(http.StatusNotImplemented, "NotImplemented")
-	case m.NoResend && c.op == "part" && s.parts[partOf{c.id, c.part}]:
+	case m.NoResend && c.op == "part" && s.parts[partOf{c.id, c.part}] && !s.aborted[c.id]:
 		return s3Error(http.StatusNotImplemented, "NotImplemented")
 	}
 	if first := s.done[c.id]; c.op == "complete" && first != nil {
@@ -122,8 +122,9 @@ func (m *Modes) refuse(r *http.Request, c call, s *seen) *CannedReply {
 
 // seen is what the proxy remembers of the server's successes.
 type seen struct {
-	parts map[partOf]bool
-	done  map[string][]byte // what a Complete answered, by upload
+	parts   map[partOf]bool
+	done    map[string][]byte // what a Complete answered, by upload
+	aborted map[string]bool   // uploads of which an abort, though it failed, may have taken parts
 }
 
 type partOf struct {

@@ -119,7 +119,7 @@ func (p *Proxy) reset(faults []Fault, modes Modes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.script, p.modes = slices.Clone(faults), modes
-	p.seen = seen{map[partOf]bool{}, map[string][]byte{}}
+	p.seen = seen{map[partOf]bool{}, map[string][]byte{}, map[string]bool{}}
 	p.fired, p.requests, p.sent = nil, nil, 0
 }
 
@@ -159,6 +159,9 @@ func (p *Proxy) next(r *http.Request, c call) (Fault, Modes, *CannedReply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, r.Method+" "+r.RequestURI)
+	if c.op == "abort" {
+		p.seen.aborted[c.id] = true
+	}
 	for i := range p.script {
 		f := &p.script[i]
 		if !f.matches(r, c) {
