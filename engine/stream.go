@@ -126,6 +126,7 @@ func (st *stream) sync(ctx context.Context) error {
 	}
 	st.pending += pending
 	st.mu.Unlock()
+	st.poke() // keep may have looked meanwhile, and seen nothing that is due
 	return err
 }
 
