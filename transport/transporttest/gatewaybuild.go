@@ -1,8 +1,11 @@
 package transporttest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,8 +24,8 @@ var (
 )
 
 // buildGateway returns the path of the server's binary and builds it first
-// if need be; prepare, which may be nil, returns further arguments for that. The binary is kept in the user's cache folder under a name that
-// holds a hash of all it is made from, so that it is built once a checkout and
+// if need be; prepare, which may be nil, returns further arguments for that.
+// The binary is kept in the user's cache folder under a name that holds a hash of all it is made from, so that it is built once a checkout and
 // not once a test binary; a file lock makes parallel test binaries wait for
 // the one that builds.
 func buildGateway(name string, prepare func(tools, scratch string) (args []string, err error)) (string, error) {
@@ -85,14 +88,12 @@ const gatewayModule = "github.com/versity/versitygw"
 // of less than 5 MiB is 1. Thousands of uploads of several parts are then a
 // matter of minutes, against code that is otherwise the server's own.
 func withSmallParts(tools, scratch string) ([]string, error) {
-	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", gatewayModule)
-	list.Dir = tools
-	out, err := list.Output()
+	source, err := download(tools, gatewayModule)
 	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", gatewayModule, err)
+		return nil, err
 	}
 	copied := filepath.Join(scratch, "versitygw")
-	if err := os.CopyFS(copied, os.DirFS(strings.TrimSpace(string(out)))); err != nil {
+	if err := os.CopyFS(copied, os.DirFS(source)); err != nil {
 		return nil, err
 	}
 	name := filepath.Join(copied, "backend", "common.go")
@@ -116,6 +117,19 @@ func withSmallParts(tools, scratch string) ([]string, error) {
 	}
 	b = fmt.Appendf(b, "\nreplace %s => %s\n", gatewayModule, copied)
 	return []string{"-modfile=" + mod}, os.WriteFile(mod, b, 0o644)
+}
+
+// download returns the folder of a module's source, fetched if it is not there
+// yet. ("go list -m" of one that was never fetched says nothing, without an error.)
+func download(tools, module string) (dir string, err error) {
+	cmd := exec.Command("go", "mod", "download", "-json", module)
+	cmd.Dir = tools
+	out, err := cmd.Output()
+	var got struct{ Dir, Error string }
+	if jerr := json.Unmarshal(out, &got); jerr == nil && got.Dir != "" {
+		return got.Dir, nil
+	}
+	return "", fmt.Errorf("download %s: %w: %s", module, cmp.Or(err, errors.New("it has no folder")), got.Error)
 }
 
 // replaceIn makes the one old text in a file new.
