@@ -78,7 +78,8 @@ type Object struct {
 type Destination struct {
 	Name string
 	To   transport.Destination
-	// Link, if set, is asked for the state of the wire, for Status.
+	// Link, if set, is asked for the state of the wire, for Status, and to fit
+	// sizes to what it carries between two failures. Safe for concurrent use.
 	Link func() LinkCounters
 }
 
@@ -89,4 +90,9 @@ type LinkCounters struct {
 	Requests      int64 `json:"requests"`
 	Connections   int64 `json:"connections"`
 	Stalls        int64 `json:"stalls"`
+	// Broken counts connections that failed while a request used them, BrokenBytes
+	// what those had carried, both ways, as far as the far side acknowledged it.
+	// The sizes of parts and objects are planned from the two.
+	Broken      int64 `json:"broken"`
+	BrokenBytes int64 `json:"broken_bytes"`
 }

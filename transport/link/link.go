@@ -59,7 +59,7 @@ type Transport struct {
 	stall    time.Duration
 	maxReply int64
 
-	sent, received, requests, connections, stalls atomic.Int64
+	sent, received, requests, connections, stalls, broken, brokenBytes atomic.Int64
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -72,6 +72,8 @@ type Counters struct {
 	Requests      int64 `json:"requests"`
 	Connections   int64 `json:"connections"`
 	Stalls        int64 `json:"stalls"`
+	Broken        int64 `json:"broken"`       // connections that failed while a request used them
+	BrokenBytes   int64 `json:"broken_bytes"` // what those had carried, both ways, as far as the far side acknowledged it
 }
 
 // New checks c and reads the files of certificates. It connects to nothing.
@@ -166,6 +168,8 @@ func (t *Transport) Counters() Counters {
 		Requests:      t.requests.Load(),
 		Connections:   t.connections.Load(),
 		Stalls:        t.stalls.Load(),
+		Broken:        t.broken.Load(),
+		BrokenBytes:   t.brokenBytes.Load(),
 	}
 }
 

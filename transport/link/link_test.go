@@ -54,7 +54,11 @@ func (e *every) Read(p []byte) (int, error) {
 
 // exchange sends a request with a body of n bytes and reads the reply.
 func exchange(ctx context.Context, link *Transport, body io.Reader, n int64) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://server/key", body)
+	return exchangeWith(ctx, link, "http://server/key", body, n)
+}
+
+func exchangeWith(ctx context.Context, link *Transport, url string, body io.Reader, n int64) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, body)
 	if err != nil {
 		return "", err
 	}

@@ -35,8 +35,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.http.RoundTrip(r)
 	if err != nil {
+		err = stalled(ctx, err)
+		w.broke(err)
 		w.stop()
-		return nil, stalled(ctx, err)
+		return nil, err
 	}
 	resp.Body = &reply{body: resp.Body, ctx: ctx, watch: w, left: t.maxReply}
 	return resp, nil
@@ -118,6 +120,18 @@ func (w *watch) stop() {
 	w.cancel(nil)
 }
 
+// broke counts the connection whose failure ended the request, with what it had
+// carried until then; not one that its caller gave up.
+func (w *watch) broke(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn == nil || w.stopped || errors.Is(err, context.Canceled) || !w.conn.broken.CompareAndSwap(false, true) {
+		return
+	}
+	w.link.broken.Add(1)
+	w.link.brokenBytes.Add(w.conn.carried())
+}
+
 // reply is a body that is watched and bounded.
 type reply struct {
 	body  io.ReadCloser
@@ -146,6 +160,9 @@ func (r *reply) end(err error) error {
 		return nil
 	}
 	err = stalled(r.ctx, err)
+	if !errors.Is(err, io.EOF) {
+		r.watch.broke(err)
+	}
 	r.watch.stop()
 	return err
 }
@@ -161,6 +178,24 @@ type conn struct {
 	net.Conn
 	link           *Transport
 	sent, received atomic.Int64
+	acked          atomic.Uint64 // as the kernel said last
+	broken         atomic.Bool   // counted already
+}
+
+// Close asks a last time what was acknowledged.
+func (c *conn) Close() error {
+	c.progress()
+	return c.Conn.Close()
+}
+
+// carried is how many bytes the far side acknowledged or sent. Where the kernel
+// does not tell, what was handed to it stands in.
+func (c *conn) carried() int64 {
+	p := c.progress()
+	if p.acked == 0 {
+		return p.sent + p.received
+	}
+	return int64(p.acked) + p.received
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -188,7 +223,7 @@ type progress struct {
 // megabytes that drains all the while, and the last part of a body is in that
 // buffer long before it is over the wire.
 func (c *conn) progress() progress {
-	p := progress{sent: c.sent.Load(), received: c.received.Load()}
+	p := progress{sent: c.sent.Load(), received: c.received.Load(), acked: c.acked.Load()}
 	tcp, ok := c.Conn.(*net.TCPConn)
 	if !ok {
 		return p
@@ -201,6 +236,7 @@ func (c *conn) progress() progress {
 	_ = raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			p.acked = info.Bytes_acked
+			c.acked.Store(p.acked)
 		}
 	})
 	return p

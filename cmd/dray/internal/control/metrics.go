@@ -69,6 +69,7 @@ var families = []family{
 	destination("dray_destination_requests_total", counter, "Requests made since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Requests) }),
 	destination("dray_destination_connections_total", counter, "Connections opened since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Connections) }),
 	destination("dray_destination_stalls_total", counter, "Connections given up because nothing moved.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Stalls) }),
+	destination("dray_destination_broken_connections_total", counter, "Connections that failed while a request used them.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Broken) }),
 }
 
 func one(name, kind, help string, value func(engine.Status) float64) family {
