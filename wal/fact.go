@@ -32,11 +32,12 @@ const (
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
 	Dropped        // Doubt (why), N (1: its gap is counted already): given up by policy
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed
+	Figure         // Name, Start, End, Size, Time: numbers that must outlive a restart, of whoever gave them the name; the last ones hold, all zero forgets it
 	kindEnd
 )
 
 var kindNames = [...]string{"?", "identity", "started", "stopped", "clock", "made", "shaped", "totals", "roll", "gap",
-	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed"}
+	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed", "figure"}
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {

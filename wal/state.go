@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sort"
 )
@@ -15,6 +16,7 @@ type State struct {
 	Boot    string // the boot that Run belongs to
 	Stopped bool   // Run ended in order: everything read in it was kept
 	Streams []*StreamState
+	figures map[string]Fact
 	layouts []Layout // interned, so that an object carries an index
 	idle    []uint32 // slots let go of and not yet taken by Store
 }
@@ -140,6 +142,9 @@ func (s *State) apply(f Fact) {
 		return
 	case Clock:
 		return
+	case Figure:
+		s.figure(f)
+		return
 	case Made:
 		if int(f.Stream) == len(s.Streams)+1 {
 			s.Streams = append(s.Streams, &StreamState{ID: f.Stream, Name: f.Name, Epoch: f.Epoch, layout: s.intern(Layout{PartSize: 8 << 20})})
@@ -188,6 +193,24 @@ func (s *State) apply(f Fact) {
 		s.release(st)
 	}
 }
+
+// maxFigures bounds what a damaged journal can make of them.
+const maxFigures = 4096
+
+func (s *State) figure(f Fact) {
+	f = Fact{Kind: Figure, Name: f.Name, Start: f.Start, End: f.End, Size: f.Size, Time: f.Time}
+	switch _, known := s.figures[f.Name]; {
+	case f == Fact{Kind: Figure, Name: f.Name}:
+		delete(s.figures, f.Name)
+	case s.figures == nil:
+		s.figures = map[string]Fact{f.Name: f}
+	case known || len(s.figures) < maxFigures:
+		s.figures[f.Name] = f
+	}
+}
+
+// Figure returns the figure of that name, a zero Fact if there is none.
+func (s *State) Figure(name string) Fact { return s.figures[name] }
 
 func (s *State) open(st *StreamState, f Fact) {
 	if o := st.last(); o != nil && (o.Start >= f.Start || !o.Sealed()) {
@@ -266,6 +289,9 @@ func (s *State) Facts() iter.Seq[Fact] {
 		put(Fact{Kind: Started, Run: s.Run, ID: s.Boot})
 		if s.Stopped {
 			put(Fact{Kind: Stopped, Run: s.Run})
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.figures)) {
+			put(s.figures[name])
 		}
 		for _, st := range s.Streams {
 			s.streamFacts(st, put)
