@@ -117,7 +117,7 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 	if value == nil {
 		return none, invalid(op, o.Key, fmt.Errorf("its %s checksum is not known", sum.algorithm))
 	}
-	b, err := newChecked(body, o.Size, o.CRC32C)
+	b, err := transport.NewChecked(body, o.Size, o.CRC32C)
 	if err != nil {
 		return none, badBody(op, o.Key, b, err)
 	}
@@ -156,12 +156,12 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 		ObjectLockLegalHoldStatus: f.hold,
 	}, unsigned, f.locked(sum))
 	switch {
-	case b.err != nil:
-		return none, badBody(op, o.Key, b, b.err)
+	case b.Err() != nil:
+		return none, badBody(op, o.Key, b, b.Err())
 	case err != nil:
 		return d.settle(ctx, c, d.unconditional(d.fail(op, o.Key, err), condition))
-	case !b.sent():
-		return d.settle(ctx, c, early(op, o.Key, b))
+	case !b.Sent():
+		return d.settle(ctx, c, early(op, o.Key, b, o.Size))
 	}
 	if isETag(out.ETag) { // else it did not come from the server
 		if err := d.encrypted(op, o.Key, out.ServerSideEncryption, out.SSECustomerAlgorithm, out.SSECustomerKeyMD5); err != nil {

@@ -1,16 +1,10 @@
 package s3
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -99,7 +93,7 @@ func fail(op, key string, err error) *transport.Error {
 	case errors.As(err, &params), errors.As(err, &encoding):
 		e.Kind = transport.Invalid
 	default:
-		unreached(e, err)
+		link.Unanswered(e, err)
 	}
 	return e
 }
@@ -109,7 +103,7 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 	r := &refusal{status: reply.HTTPStatusCode(), err: e.Err}
 	e.Err = r
 	if isAPI {
-		r.code, r.text = plain(api.ErrorCode(), 64), plain(api.ErrorMessage(), 300)
+		r.code, r.text = link.Plain(api.ErrorCode(), 64), link.Plain(api.ErrorMessage(), 300)
 	} else {
 		r.text = "its body makes no sense"
 	}
@@ -142,66 +136,8 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 	if r.status == http.StatusServiceUnavailable && e.Kind == transport.Temporary {
 		e.Kind = transport.Throttled
 	}
-	e.RetryAfter = retryAfter(reply.HTTPResponse().Header)
+	e.RetryAfter = link.RetryAfter(reply.HTTPResponse().Header)
 	e.Unknown = r.status/100 == 2 || r.status/100 == 5 && r.code != "NotImplemented"
-}
-
-// maxRetryAfter bounds what a server can ask for.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads the header in its two forms, seconds and a date. A date is
-// measured against the reply's own, since this device's clock may be wrong.
-func retryAfter(h http.Header) time.Duration {
-	value := h.Get("Retry-After")
-	if s, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return min(time.Duration(s)*time.Second, maxRetryAfter)
-	}
-	until, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return 0
-	}
-	return min(max(until.Sub(now), 0), maxRetryAfter)
-}
-
-// unreached says what the lack of a reply means.
-func unreached(e *transport.Error, err error) {
-	e.Kind, e.Unknown = transport.Offline, true
-	if u := (*url.Error)(nil); errors.As(err, &u) {
-		e.Err = u.Err // leaves out what the SDK and net/http say around it
-	}
-	var (
-		dial  *net.OpError
-		dns   *net.DNSError
-		proxy *link.ProxyError
-	)
-	hint, denied := link.Denied(err)
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		e.Err = err
-	case denied:
-		e.Kind, e.Unknown = transport.Denied, false
-		e.Err = fmt.Errorf("%w; %s", e.Err, hint)
-	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns), errors.As(err, &proxy):
-		e.Unknown = false // nothing was sent
-	}
-}
-
-// plain makes text from outside fit for a log line.
-func plain(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		s = s[:limit] + "..."
-	}
-	return s
 }
 
 // codeOf is the error code that a server answered, empty if none.

@@ -19,6 +19,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 var (
@@ -193,14 +194,14 @@ func (d *Destination) encryption(head *s3.HeadObjectOutput) transport.Finding {
 	}
 	switch {
 	case want == "":
-		f.Detail = "the config asks for none; the server says " + plain(cmp.Or(have, "nothing"), 64)
+		f.Detail = "the config asks for none; the server says " + link.Plain(cmp.Or(have, "nothing"), 64)
 	case want != have || !sameKey(aws.ToString(d.form.kmsKey), aws.ToString(head.SSEKMSKeyId)):
 		f.OK, f.Need = false, transport.Needed
 		f.Lacks = "encryption of type " + want
 		f.Means = "objects are not encrypted as the config asks"
-		f.Detail = "the server says " + plain(strings.TrimSpace(cmp.Or(have, "nothing")+" "+aws.ToString(head.SSEKMSKeyId)), 300)
+		f.Detail = "the server says " + link.Plain(strings.TrimSpace(cmp.Or(have, "nothing")+" "+aws.ToString(head.SSEKMSKeyId)), 300)
 	default:
-		f.Need, f.Detail = transport.Needed, plain(have, 64)
+		f.Need, f.Detail = transport.Needed, link.Plain(have, 64)
 	}
 	return f
 }
@@ -225,7 +226,7 @@ func (d *Destination) extras(head *s3.HeadObjectOutput) (findings []transport.Fi
 		findings = append(findings, finding)
 	}
 	class := cmp.Or(head.StorageClass, types.StorageClassStandard)
-	add(trialClass, f.storageClass != "", class == f.storageClass, "storage class "+string(f.storageClass), "objects are kept in the class "+plain(string(class), 64))
+	add(trialClass, f.storageClass != "", class == f.storageClass, "storage class "+string(f.storageClass), "objects are kept in the class "+link.Plain(string(class), 64))
 	locked := (f.lockMode == "" || head.ObjectLockMode == f.lockMode) && (f.hold == "" || head.ObjectLockLegalHoldStatus == f.hold)
 	add(trialLock, f.lockMode != "" || f.hold != "", locked, "object lock in the bucket, or s3:GetObjectRetention and s3:GetObjectLegalHold to see it", "objects may be deleted before their time")
 	add(trialTags, f.tagging != nil, aws.ToInt32(head.TagCount) > 0, "tags of objects, or s3:GetObjectTagging to see them", "objects may lack their tags")

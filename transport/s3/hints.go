@@ -12,6 +12,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 const kmsHint = "check encryption.kms_key, and that the credentials may use that key: kms:GenerateDataKey and kms:Decrypt"
@@ -63,9 +64,9 @@ func (d *Destination) fail(op, key string, err error) *transport.Error {
 	case region != "" && region != d.region && (r.status/100 == 3 || r.status == http.StatusBadRequest || r.status == http.StatusForbidden):
 		e.Kind, r.hint = transport.Denied, fmt.Sprintf("the bucket is in another region: set region: %s", region)
 	case r.status == http.StatusTemporaryRedirect:
-		r.hint = fmt.Sprintf("it points to %s, which is not followed: it is not of the same service; check endpoint", plain(reply.HTTPResponse().Header.Get("Location"), 100))
+		r.hint = fmt.Sprintf("it points to %s, which is not followed: it is not of the same service; check endpoint", link.Plain(reply.HTTPResponse().Header.Get("Location"), 100))
 	case r.code == "RequestTimeTooSkewed":
-		r.hint = fmt.Sprintf("check this device's clock: the server's says %s", plain(reply.HTTPResponse().Header.Get("Date"), 40))
+		r.hint = fmt.Sprintf("check this device's clock: the server's says %s", link.Plain(reply.HTTPResponse().Header.Get("Date"), 40))
 	case r.status == http.StatusForbidden && (r.code == "AccessDenied" || r.code == "Forbidden" || r.code == ""):
 		r.hint = d.permission(op, r.text)
 	case r.code == "NoSuchKey" && d.form.ifMatch != nil:
@@ -107,7 +108,7 @@ var expecting = regexp.MustCompile(`expecting '([a-z0-9-]{1,40})'`)
 // rightRegion is where the server says that the bucket is; "" if it does not.
 func rightRegion(h http.Header, r *refusal) string {
 	if region := h.Get("X-Amz-Bucket-Region"); region != "" {
-		return plain(region, 40)
+		return link.Plain(region, 40)
 	}
 	if m := expecting.FindStringSubmatch(r.text); m != nil {
 		return m[1]

@@ -32,7 +32,7 @@ type Config struct {
 	SecretAccessKey string `json:"-"`
 	SessionToken    string `json:"-"` // for temporary credentials
 	// Credentials are used instead of the three above, if set. Its errors may be
-	// *transport.Error, to say what they mean; see also Refusable.
+	// *transport.Error, to say what they mean; see also creds.Refusable.
 	Credentials aws.CredentialsProvider `json:"-"`
 
 	HTTP *link.Transport // default: one of its own

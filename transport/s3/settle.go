@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 // A claim is what a Complete or a Put means to have made.
@@ -81,7 +82,7 @@ func (d *Destination) confirm(ctx context.Context, c claim, etag *string, named 
 		return none, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.Corrupt, Unknown: true, Err: err}
 	}
 	d.condition.accepted()
-	r := transport.Receipt{Size: c.o.Size, ETag: aws.ToString(etag), Checksum: sum, Location: plain(location, 2048)}
+	r := transport.Receipt{Size: c.o.Size, ETag: aws.ToString(etag), Checksum: sum, Location: link.Plain(location, 2048)}
 	if sum != "" {
 		return r, nil
 	}

@@ -97,7 +97,7 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 	if value == nil {
 		return withPart(invalid(op, u.Object.Key, fmt.Errorf("its %s checksum is not known", sum.algorithm)))
 	}
-	c, err := newChecked(body, p.Size, p.CRC32C)
+	c, err := transport.NewChecked(body, p.Size, p.CRC32C)
 	if err != nil {
 		return withPart(badBody(op, u.Object.Key, c, err))
 	}
@@ -120,8 +120,8 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 	}, unsigned, d.form.locked(sum))
 	r := transport.PartReceipt{Number: p.Number, Size: p.Size, CRC32C: p.CRC32C, HasCRC: true, Sum: p.Sum}
 	switch {
-	case c.err != nil:
-		return withPart(badBody(op, u.Object.Key, c, c.err))
+	case c.Err() != nil:
+		return withPart(badBody(op, u.Object.Key, c, c.Err()))
 	case err != nil:
 		e := d.fail(op, u.Object.Key, err)
 		if statusOf(e) == http.StatusNotImplemented {
@@ -130,8 +130,8 @@ func (d *Destination) UploadPart(ctx context.Context, u transport.Upload, p tran
 		return withPart(e)
 	case !isETag(out.ETag):
 		return withPart(&transport.Error{Op: op, Key: u.Object.Key, Unknown: true, Err: errNoETag})
-	case !c.sent():
-		return withPart(early(op, u.Object.Key, c))
+	case !c.Sent():
+		return withPart(early(op, u.Object.Key, c, p.Size))
 	}
 	got := sum.value(sums{out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256})
 	if got != nil && !bytes.Equal(got, value) {
@@ -188,7 +188,7 @@ func checkPart(u transport.Upload, p transport.Part) error {
 
 // badBody says that the body could not be sent as announced. c is nil or
 // unread if it was refused from the start.
-func badBody(op, key string, c *checked, err error) *transport.Error {
+func badBody(op, key string, c *transport.Checked, err error) *transport.Error {
 	if c == nil {
 		return invalid(op, key, err)
 	}
@@ -196,8 +196,8 @@ func badBody(op, key string, c *checked, err error) *transport.Error {
 }
 
 // early says that success was answered before the server can have had the bytes.
-func early(op, key string, c *checked) *transport.Error {
-	return &transport.Error{Op: op, Key: key, Unknown: true, Err: fmt.Errorf("status 200 after %d of %d bytes: it did not come from the server", c.sum, c.size)}
+func early(op, key string, c *transport.Checked, size int64) *transport.Error {
+	return &transport.Error{Op: op, Key: key, Unknown: true, Err: fmt.Errorf("status 200 after %d of %d bytes: it did not come from the server", c.Taken(), size)}
 }
 
 // Abort ends an upload. Servers say in several ways that there is none.

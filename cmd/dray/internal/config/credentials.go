@@ -10,8 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed-7270d448/dray/transport/creds"
 	"github.com/seed-7270d448/dray/transport/link"
-	"github.com/seed-7270d448/dray/transport/s3/creds"
 )
 
 const credentialsHint = "set credentials: {file: PATH}, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"

@@ -9,10 +9,10 @@ import (
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/creds"
 	"github.com/seed-7270d448/dray/transport/link"
 	"github.com/seed-7270d448/dray/transport/local"
 	"github.com/seed-7270d448/dray/transport/s3"
-	"github.com/seed-7270d448/dray/transport/s3/creds"
 )
 
 // destinations is the table of archives: how each type reads its keys. A new
