@@ -121,6 +121,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	workers.Go(func() { e.prepare(ctx) })
 	var errs []error
 	if e.cfg.Drain {
+		for _, st := range e.streams {
+			if st.cfg.Source != nil {
+				e.log.Info("draining once the source has ended; one without an end, such as a serial port, must be stopped", "stream", st.cfg.Name, "source", st.cfg.Source.Name())
+			}
+		}
 		workers.Go(func() {
 			sources.Wait()
 			if err := e.drain(ctx); err != nil {

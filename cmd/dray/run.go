@@ -24,7 +24,9 @@ var runCommand = command{
 	name: "run", short: "read the streams and archive them, until stopped",
 	long: `Stops within 5 s of SIGTERM or SIGINT, at once on a second one. What is kept and
 not yet archived goes on at the next start. A reload is a restart: it loses
-nothing that a serial port does not drop meanwhile.`,
+nothing that a serial port does not drop meanwhile. With --drain it ends by
+itself where every source does: stdin and files that are not followed do, serial
+ports and FIFOs do not.`,
 	setup: func(fs *flag.FlagSet) action {
 		file := configFlag(fs)
 		drain := fs.Bool("drain", false, "end when every source has ended and everything is archived")

@@ -18,8 +18,11 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 	c.Engine.StateDir = stateDir(m)
 	c.Engine.Workers = m.integer("workers")
 	c.Engine.Spool = spool(m.mapping("spool"))
+	readers := map[string]string{} // of what can have one only
 	for _, s := range m.list("streams", "name at least one stream: its source and its destination") {
-		c.Engine.Streams = append(c.Engine.Streams, stream(s))
+		st := stream(s)
+		sole(s, st, readers)
+		c.Engine.Streams = append(c.Engine.Streams, st)
 	}
 	for _, d := range m.list("destinations", "name at least one destination, such as {name: archive, type: local, path: /mnt/usb}") {
 		c.Engine.Destinations = append(c.Engine.Destinations, destination(d, env))

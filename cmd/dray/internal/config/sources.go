@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
 	"github.com/seed-7270d448/dray/hal/file"
 	"github.com/seed-7270d448/dray/hal/serial"
@@ -17,6 +18,20 @@ var sources = map[string]func(m *mapping) (hal.Source, error){
 	"stdin":  stdinSource,
 	"file":   fileSource,
 	"fifo":   fifoSource,
+}
+
+// sole refuses a second stream that reads what gives each byte only once: the
+// two would tear its records apart between them. A file can be read by many.
+func sole(m *mapping, s engine.Stream, readers map[string]string) {
+	if s.Source == nil || m.mapping("source").text("type") == "file" {
+		return
+	}
+	what := s.Source.Name()
+	if first, taken := readers[what]; taken {
+		m.problem("source", "give each stream a source of its own", "stream %q reads %s already", first, what)
+		return
+	}
+	readers[what] = s.Name
 }
 
 // source reads the source of a stream; nil if it has a problem.
