@@ -60,9 +60,10 @@ type capture struct {
 	pos    hal.Position
 	lost   int64 // not yet told with a record
 	unk    bool
-	read   bool // the reader of this run gave bytes
-	raw    bool // the framing knows no records
-	over   bool // at shutdown a record could not be kept: none may follow it
+	read   bool      // the reader of this run gave bytes
+	raw    bool      // the framing knows no records
+	over   bool      // at shutdown a record could not be kept: none may follow it
+	warned time.Time // when malformed bytes were last spoken of
 }
 
 // run opens the source and reads it until it fails or ends.
@@ -165,9 +166,21 @@ func (c *capture) records(ctx context.Context, at time.Time, end bool) {
 		}
 	}
 	c.buf = append(c.buf[:0], c.buf[used:]...)
-	c.stream.mu.Lock()
-	c.stream.malformed = c.framer.Malformed()
-	c.stream.mu.Unlock()
+	c.malformed()
+}
+
+// malformed counts the bytes that are no record, and says so: in the log not
+// again within a minute, for a wrong baud rate makes nothing else.
+func (c *capture) malformed() {
+	st, n := c.stream, c.framer.Malformed()
+	st.mu.Lock()
+	before := st.malformed
+	st.malformed = n
+	st.mu.Unlock()
+	if now := time.Now(); n > before && now.Sub(c.warned) >= gapSpacing {
+		c.warned = now
+		st.engine.log.Warn("bytes that are no record are dropped; do framing and baud rate fit the source?", "stream", st.cfg.Name, "bytes", n)
+	}
 }
 
 // tell says, once each way, that records are being lost for want of room, and
