@@ -51,14 +51,25 @@ func TestWhatABrokenConnectionCarriedIsCounted(t *testing.T) {
 	const cut, body = 1 << 20, 64 << 20
 	addr := cutter(t, cut)
 	for range 3 {
-		if err := put(t.Context(), t, link, addr, body); err == nil {
-			t.Fatal("a request over a connection that was reset succeeded")
+		if err := put(t.Context(), t, link, addr, body); !errors.Is(err, ErrIncomplete) {
+			t.Fatalf("a request of which the server got a 64th: %v, want %v", err, ErrIncomplete)
 		}
 	}
 	// Beyond the cut there is what the far side's kernel took without its program.
 	c := link.Counters()
 	if c.Broken != 3 || c.BrokenBytes < 3*cut || c.BrokenBytes > c.BytesSent+c.BytesReceived {
 		t.Errorf("%d broken connections carried %d bytes of %d; want 3 and at least %d", c.Broken, c.BrokenBytes, c.BytesSent, 3*cut)
+	}
+}
+
+func TestARequestThatLeftWholeMayHaveHadAnEffect(t *testing.T) {
+	link, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const body = 1 << 10
+	if err := put(t.Context(), t, link, cutter(t, body), body); err == nil || errors.Is(err, ErrIncomplete) {
+		t.Errorf("got %v, want an error that promises nothing", err)
 	}
 }
 

@@ -180,6 +180,10 @@ func (t *Transport) CloseIdle() { t.http.CloseIdleConnections() }
 // no byte moved.
 var ErrStalled = errors.New("link stalled")
 
+// ErrIncomplete is in the chain of the error of a request whose connection
+// failed before all of its body had left this machine: it had no effect.
+var ErrIncomplete = errors.New("connection failed within the request")
+
 type patienceKey struct{}
 
 // WithPatience returns a context whose requests may stand still for d, where

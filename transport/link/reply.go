@@ -57,6 +57,8 @@ func Unanswered(e *transport.Error, err error) {
 		e.Err = fmt.Errorf("%w; %s", e.Err, hint)
 	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns), errors.As(err, &proxy):
 		e.Unknown = false // nothing was sent
+	case errors.Is(err, ErrIncomplete):
+		e.Unknown = false
 	}
 }
 

@@ -37,6 +37,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		err = stalled(ctx, err)
 		w.broke(err)
+		if w.short(req.ContentLength) {
+			err = fmt.Errorf("%w: %w", ErrIncomplete, err)
+		}
 		w.stop()
 		return nil, err
 	}
@@ -65,6 +68,7 @@ type watch struct {
 	conn    *conn
 	seen    progress
 	since   time.Time // when seen last changed
+	before  int64     // bytes that had left on the connection before the request
 }
 
 const looks = 8 // within the limit: so a stall is seen at most an eighth late
@@ -86,6 +90,7 @@ func (w *watch) start(c net.Conn) {
 		return
 	}
 	w.seen, w.since = w.conn.progress(), time.Now()
+	w.before = w.conn.left()
 	if w.timer == nil { // else net/http got another connection for the same request
 		w.timer = time.AfterFunc(w.limit/looks, w.look)
 	}
@@ -130,6 +135,15 @@ func (w *watch) broke(err error) {
 	}
 	w.link.broken.Add(1)
 	w.link.brokenBytes.Add(w.conn.carried())
+}
+
+// short says that less left this machine for the request than its body has
+// bytes. What was acknowledged would not prove it: the acknowledgements of the
+// rest may have been lost.
+func (w *watch) short(body int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conn != nil && w.conn.left() > 0 && w.conn.left()-w.before < body
 }
 
 // reply is a body that is watched and bounded.
@@ -179,6 +193,7 @@ type conn struct {
 	link           *Transport
 	sent, received atomic.Int64
 	acked          atomic.Uint64 // as the kernel said last
+	gone           atomic.Int64  // bytes that left this machine, those sent again counted again; likewise
 	broken         atomic.Bool   // counted already
 }
 
@@ -212,6 +227,12 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// left is how many bytes left this machine, 0 where the kernel does not tell.
+func (c *conn) left() int64 {
+	c.progress()
+	return c.gone.Load()
+}
+
 // progress is what a connection has moved: any change of it is a sign of life.
 type progress struct {
 	sent, received int64
@@ -237,6 +258,7 @@ func (c *conn) progress() progress {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			p.acked = info.Bytes_acked
 			c.acked.Store(p.acked)
+			c.gone.Store(int64(info.Bytes_sent))
 		}
 	})
 	return p

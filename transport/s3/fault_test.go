@@ -158,8 +158,7 @@ func TestALostReplyOfAPartIsSettledBySendingItAgain(t *testing.T) {
 	u, bytes := b.upload("lost/part", MinPartSize+5)
 	for _, f := range []transporttest.Fault{
 		{Method: "PUT", DropReply: true},
-		{Method: "PUT", CutUpload: 1},
-		{Method: "PUT", CutUpload: MinPartSize - 1},
+		{Method: "PUT", CutUpload: MinPartSize}, // all has left
 	} {
 		b.proxy.Script(f)
 		_, err := b.part(u, bytes, 1)
@@ -172,6 +171,16 @@ func TestALostReplyOfAPartIsSettledBySendingItAgain(t *testing.T) {
 		t.Error(err)
 	}
 	b.stored(u.Object.Key, bytes)
+}
+
+func TestARequestCutInItsMiddleHadNoEffect(t *testing.T) {
+	b := newBench(t)
+	u, bytes := b.upload("cut/part", 2*MinPartSize)
+	b.proxy.Script(transporttest.Fault{Method: "PUT", CutUpload: 1, Times: 2})
+	_, err := b.part(u, bytes, 1)
+	b.want(err, transport.Offline, false)
+	_, err = b.d.Put(t.Context(), transporttest.Object("cut/put", bytes), transporttest.NewBody(bytes))
+	b.want(err, transport.Offline, false)
 }
 
 func TestNoLieIsTakenForSuccess(t *testing.T) {
