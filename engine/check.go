@@ -229,7 +229,7 @@ func (c *checker) streams() {
 		c.add("streams", "none", "name at least one stream to carry")
 	}
 	seen := map[string]string{}
-	patterns := make([]string, len(c.cfg.Streams))
+	keys := make([]*keyTemplate, len(c.cfg.Streams))
 	for i, s := range c.cfg.Streams {
 		at := fmt.Sprintf("streams[%d]", i)
 		c.name(at+".name", s.Name, seen)
@@ -243,9 +243,9 @@ func (c *checker) streams() {
 			c.addAt(at+".key", err)
 		} else {
 			c.addAt(at+".key", key.checkSize(c.cfg.Device, s.Name))
-			patterns[i] = key.pattern(c.cfg.Device, s.Name)
+			keys[i] = &key
 			for j, other := range c.cfg.Streams[:i] {
-				if other.Destination == s.Destination && other.Name != s.Name && patterns[j] != "" && keysCanMeet(patterns[i], patterns[j]) {
+				if other.Destination == s.Destination && other.Name != s.Name && keys[j] != nil && key.canMeet(c.cfg.Device, s.Name, *keys[j], other.Name) {
 					c.add(at+".key", fmt.Sprintf("an object of stream %q could have the key of one of stream %q", s.Name, other.Name), "put {stream} into both templates")
 				}
 			}

@@ -25,9 +25,11 @@ var keyWords = []string{"device", "stream", "epoch", "start", "yyyy", "mm", "dd"
 // Why no two objects share a key: the template holds {epoch} and {start}, both
 // of fixed width, so each can be read back from the key at its place. An epoch
 // is random and belongs to one state folder, hence to one device; within it a
-// stream never uses an offset twice, and an object begins at one. What remains
-// are two streams of one device; Check refuses templates that could then meet
-// (keysCanMeet), which those that hold {stream} do not.
+// stream never uses an offset twice, and an object begins at one. A slice begins
+// where the whole did, or another slice of it; so its keys are longer than those
+// of whole objects, and hold its end too (ofSlice). What remains are two streams
+// of one device; Check refuses templates that could then meet (keysCanMeet),
+// which those that hold {stream} do not.
 type keyTemplate struct {
 	parts []keyPart
 }
@@ -96,14 +98,25 @@ func parseKey(template string) (keyTemplate, error) {
 	return k, nil
 }
 
-// Execute returns the key of the object of stream that starts at offset start
-// and whose first byte was captured at the time at. epoch is 16 hex digits.
+// ofSlice returns the template of the keys of slices: the end follows the start.
+func (k keyTemplate) ofSlice() (s keyTemplate) {
+	for _, p := range k.parts {
+		s.parts = append(s.parts, p)
+		if p.word == "start" {
+			s.parts = append(s.parts, keyPart{text: "-"}, keyPart{word: "end"})
+		}
+	}
+	return s
+}
+
+// Execute returns the key of the object [start, end) of stream whose first byte
+// was captured at the time at. epoch is 16 hex digits.
 //
 // In a device's name every byte but A-Z a-z 0-9 . _ - becomes %XX, dots too
 // where there is nothing else, and an empty name becomes %: so different
 // devices stay different, and a name never makes a folder. Years beyond 0 to
 // 9999 are held at that bound, for a clock may say anything.
-func (k keyTemplate) Execute(device, stream, epoch string, start int64, at time.Time) string {
+func (k keyTemplate) Execute(device, stream, epoch string, start, end int64, at time.Time) string {
 	at = at.UTC()
 	var b strings.Builder
 	for _, p := range k.parts {
@@ -118,6 +131,8 @@ func (k keyTemplate) Execute(device, stream, epoch string, start int64, at time.
 			b.WriteString(epoch)
 		case "start":
 			fmt.Fprintf(&b, "%020d", start)
+		case "end":
+			fmt.Fprintf(&b, "%020d", end)
 		case "yyyy":
 			fmt.Fprintf(&b, "%04d", min(max(at.Year(), 0), 9999))
 		case "mm":
@@ -132,9 +147,9 @@ func (k keyTemplate) Execute(device, stream, epoch string, start int64, at time.
 }
 
 // checkSize returns a *ConfigError without a Field if the keys of stream on
-// device are too long. Their length is the same for every object.
+// device are too long. Their length is the same for every object, and every slice.
 func (k keyTemplate) checkSize(device, stream string) error {
-	key := k.Execute(device, stream, "0123456789abcdef", 0, time.Time{})
+	key := k.ofSlice().Execute(device, stream, "0123456789abcdef", 0, 0, time.Time{})
 	if len(key) > maxKey {
 		return &ConfigError{Problem: fmt.Sprintf("keys have %d bytes, more than %d", len(key), maxKey), Hint: "shorten the template or the device's name"}
 	}
@@ -167,10 +182,10 @@ func (k keyTemplate) pattern(device, stream string) string {
 		switch p.word {
 		case "", "device", "stream":
 			one := keyTemplate{parts: []keyPart{p}}
-			b.WriteString(one.Execute(device, stream, "", 0, time.Time{}))
+			b.WriteString(one.Execute(device, stream, "", 0, 0, time.Time{}))
 		case "epoch":
 			b.WriteString(strings.Repeat(anyHex, 16))
-		case "start":
+		case "start", "end":
 			b.WriteString(strings.Repeat(anyDigit, 20))
 		case "yyyy":
 			b.WriteString(strings.Repeat(anyDigit, 4))
@@ -179,6 +194,19 @@ func (k keyTemplate) pattern(device, stream string) string {
 		}
 	}
 	return b.String()
+}
+
+// canMeet says whether an object or slice of the one stream could have a key
+// that one of the other has.
+func (k keyTemplate) canMeet(device, stream string, other keyTemplate, otherStream string) bool {
+	for _, a := range []keyTemplate{k, k.ofSlice()} {
+		for _, b := range []keyTemplate{other, other.ofSlice()} {
+			if keysCanMeet(a.pattern(device, stream), b.pattern(device, otherStream)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keysCanMeet says whether some key of pattern a could equal one of pattern b.

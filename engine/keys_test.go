@@ -22,7 +22,7 @@ func TestKeysAreOfFixedWidthAndInUTC(t *testing.T) {
 		if err != nil {
 			t.Fatalf("parseKey(%q): %v", tt.template, err)
 		}
-		if got := k.Execute("gw-17", "gps", "00c0ffee00c0ffee", 4096, keyTime); got != tt.want {
+		if got := k.Execute("gw-17", "gps", "00c0ffee00c0ffee", 4096, 8192, keyTime); got != tt.want {
 			t.Errorf("%q:\n got %s\nwant %s", tt.template, got, tt.want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestAnOddClockDoesNotChangeTheWidthOfKeys(t *testing.T) {
 		year int
 		want string
 	}{{-5, "0000/"}, {12026, "9999/"}} {
-		got := k.Execute("d", "s", "0123456789abcdef", 0, time.Date(tt.year, 6, 1, 0, 0, 0, 0, time.UTC))
+		got := k.Execute("d", "s", "0123456789abcdef", 0, 1, time.Date(tt.year, 6, 1, 0, 0, 0, 0, time.UTC))
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("year %d: got %q, want it to begin with %q", tt.year, got, tt.want)
 		}
@@ -104,7 +104,7 @@ func TestKeysThatNoServerTakesAreRefused(t *testing.T) {
 		ok               bool
 	}{
 		{DefaultKey, "gw-17", true},
-		{"{device}-{epoch}-{start}", strings.Repeat("d", 217), true}, // 255 bytes
+		{"{device}-{epoch}-{start}", strings.Repeat("d", 196), true}, // 255 bytes, of a slice
 		{"{device}-{epoch}-{start}", strings.Repeat("d", 218), false},
 		{"{device}/{epoch}-{start}", strings.Repeat("ü", 43), false}, // six bytes each
 		{strings.Repeat("{device}/", 60) + "{epoch}-{start}", "gw-17-in-the-field", false},
@@ -133,6 +133,7 @@ func TestTwoStreamsCannotMeetInOneKey(t *testing.T) {
 		{"{stream}/{epoch}-{start}", "07", "{hh}/{epoch}-{start}", "imu", true},
 		{"{stream}/{epoch}-{start}", "zz", "{hh}/{epoch}-{start}", "imu", false},
 		{"{epoch}/{start}", "a", "{yyyy}/{epoch}/{start}", "b", false},
+		{"{start}/{epoch}", "a", "{start}-00000000000000000007/{epoch}", "b", true}, // a slice of a's, a whole one of b's
 	}
 	for _, tt := range tests {
 		a, errA := parseKey(tt.a)
@@ -140,7 +141,7 @@ func TestTwoStreamsCannotMeetInOneKey(t *testing.T) {
 		if err := errors.Join(errA, errB); err != nil {
 			t.Fatal(err)
 		}
-		if got := keysCanMeet(a.pattern("d", tt.streamA), b.pattern("d", tt.streamB)); got != tt.want {
+		if got := a.canMeet("d", tt.streamA, b, tt.streamB); got != tt.want {
 			t.Errorf("%q of %s and %q of %s: got %v, want %v", tt.a, tt.streamA, tt.b, tt.streamB, got, tt.want)
 		}
 	}
@@ -164,7 +165,7 @@ func FuzzKeys(f *testing.F) {
 		}
 		start = max(start, 0)
 		at := time.Unix(unix, 0)
-		key := k.Execute(device, "gps", "0123456789abcdef", start, at)
+		key := k.Execute(device, "gps", "0123456789abcdef", start, start+1, at)
 		if !utf8.ValidString(key) || strings.IndexFunc(key, unicode.IsControl) >= 0 {
 			t.Fatalf("%q: key %q has bytes that it must not have", template, key)
 		}
@@ -173,11 +174,18 @@ func FuzzKeys(f *testing.F) {
 				t.Fatalf("%q: key %q is not clean", template, key)
 			}
 		}
-		if other := k.Execute(device, "gps", "0123456789abcdef", start^1, at); other == key {
+		if other := k.Execute(device, "gps", "0123456789abcdef", start^1, start+1, at); other == key {
 			t.Fatalf("%q: starts %d and %d share key %q", template, start, start^1, key)
 		}
 		if got, want := len(k.pattern(device, "gps")), len(key); got != want {
 			t.Fatalf("%q: pattern has %d bytes, key %d", template, got, want)
+		}
+		slice := k.ofSlice().Execute(device, "gps", "0123456789abcdef", start, start+1, at)
+		if other := k.ofSlice().Execute(device, "gps", "0123456789abcdef", start, start+2, at); slice == other || len(slice) == len(key) {
+			t.Fatalf("%q: slices have the keys %q and %q, the whole %q", template, slice, other, key)
+		}
+		if !k.match(device, "gps", slice) {
+			t.Fatalf("%q: the key %q is not known as a slice's", template, slice)
 		}
 		if err := k.checkSize(device, "gps"); err == nil && len(key) > maxKey {
 			t.Fatalf("%q: key of %d bytes passed", template, len(key))

@@ -235,5 +235,5 @@ func (k keyTemplate) prefix(device string) string {
 
 // match says whether the template may have made key for the stream.
 func (k keyTemplate) match(device, stream, key string) bool {
-	return stream != "" && keysCanMeet(k.pattern(device, stream), key)
+	return stream != "" && (keysCanMeet(k.pattern(device, stream), key) || keysCanMeet(k.ofSlice().pattern(device, stream), key))
 }

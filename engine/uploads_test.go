@@ -45,7 +45,7 @@ func TestOnlyTheKeysOfADeviceAreListed(t *testing.T) {
 		t.Errorf("prefixes: got %q, want %q", got, want)
 	}
 	for _, s := range templates[:len(templates)-1] {
-		key := s.key.Execute(cfg.Device, s.stream, "80000000000000ff", 12345, time.Now())
+		key := s.key.Execute(cfg.Device, s.stream, "80000000000000ff", 12345, 12346, time.Now())
 		var got []string
 		for _, other := range templates {
 			if other.key.match(cfg.Device, other.stream, key) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"time"
@@ -22,6 +24,7 @@ type task struct {
 	object wal.Object
 	upload transport.Upload
 	part   transport.Part
+	unread bool // the part's checksums are not known: it was sliced
 	parts  []transport.PartReceipt
 	device string
 	denied int // how often in a row the object's steps were denied before this one
@@ -67,9 +70,7 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		n := max(step.part, 1)
 		p, from, to := s.Part(o, n)
 		t.part = transport.Part{Number: n, Offset: from - o.Start, Size: to - from, CRC32C: p.CRC, Sum: []byte(p.Sum)}
-		if step.action == actPut {
-			t.upload.Object.CRC32C = p.CRC
-		}
+		t.unread = p.Unread
 	case actComplete:
 		for n := 1; n <= o.NumParts(); n++ {
 			p, from, to := s.Part(o, n)
@@ -86,7 +87,10 @@ func (e *Engine) keyOf(st *wal.StreamState, o *wal.Object) string {
 	if c, err := e.stream(st.Name); err == nil {
 		key = c.key
 	}
-	return key.Execute(e.cfg.Device, st.Name, wal.EpochText(st.Epoch), o.Start, time.Unix(0, o.Time))
+	if o.Slice {
+		key = key.ofSlice()
+	}
+	return key.Execute(e.cfg.Device, st.Name, wal.EpochText(st.Epoch), o.Start, o.End, time.Unix(0, o.Time))
 }
 
 // defaultKey is for objects whose stream is not configured any more.
@@ -234,7 +238,7 @@ func (e *Engine) send(ctx context.Context, r *result) {
 		return
 	}
 	defer body.Close()
-	anew, err := e.digest(r, body)
+	made, err := e.digest(r, body)
 	if err != nil {
 		r.untried(err)
 		return
@@ -242,30 +246,43 @@ func (e *Engine) send(ctx context.Context, r *result) {
 	receipt, err := r.dest.to.UploadPart(ctx, r.upload, r.part, body)
 	r.sent = body.Taken()
 	if err == nil {
-		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, Sum: anew})
+		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, CRC: made.CRC, Sum: made.Sum})
 		return
 	}
 	e.failed(ctx, r, err)
 }
 
-// digest makes the part's digest where the spool could not: it was asked for
-// after the bytes were kept, or its state was lost. It returns what it made.
-func (e *Engine) digest(r *result, body *wal.Section) (string, error) {
-	if r.upload.Object.Hash == "" || len(r.part.Sum) > 0 {
-		return "", nil
+// digest makes the part's digests where the spool could not: one was asked for
+// after the bytes were kept, its state was lost, or the object was sliced. It
+// returns what it made, as a fact of the stored part has it.
+func (e *Engine) digest(r *result, body *wal.Section) (made wal.Fact, err error) {
+	name := r.upload.Object.Hash
+	if !r.unread && (name == "" || len(r.part.Sum) > 0) {
+		return made, nil
 	}
-	h := e.hashes(r.upload.Object.Hash)
-	if h == nil {
-		return "", fmt.Errorf("no destination knows the digest %q that the object was laid out for", r.upload.Object.Hash)
+	crc := crc32.New(transport.Castagnoli)
+	to := []io.Writer{crc}
+	var sum hash.Hash
+	if name != "" {
+		if sum = e.hashes(name); sum == nil {
+			return made, fmt.Errorf("no destination knows the digest %q that the object was laid out for", name)
+		}
+		to = append(to, sum)
 	}
-	if _, err := io.Copy(h, body); err != nil {
-		return "", err
+	if _, err := io.Copy(io.MultiWriter(to...), body); err != nil {
+		return made, err
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return "", err
+		return made, err
 	}
-	r.part.Sum = h.Sum(nil)
-	return string(r.part.Sum), nil
+	if r.unread {
+		made.CRC, r.part.CRC32C = crc.Sum32(), crc.Sum32()
+	}
+	if sum != nil {
+		r.part.Sum = sum.Sum(nil)
+		made.Sum = string(r.part.Sum)
+	}
+	return made, nil
 }
 
 func (e *Engine) put(ctx context.Context, r *result) {
@@ -279,7 +296,7 @@ func (e *Engine) put(ctx context.Context, r *result) {
 		r.untried(err)
 		return
 	}
-	r.upload.Object.Sum = r.part.Sum
+	r.upload.Object.CRC32C, r.upload.Object.Sum = r.part.CRC32C, r.part.Sum
 	receipt, err := r.dest.to.Put(ctx, r.upload.Object, body)
 	r.sent = body.Taken()
 	if err != nil && (transport.KindOf(err) == transport.Conflict || r.op == wal.OpPut && transport.KindOf(err) == transport.Invalid) {

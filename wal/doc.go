@@ -83,6 +83,9 @@
 // the frames. The header of each slot holds both as they stood at its base;
 // start-up reads the newest slot alone and has them again.
 //
+// An object that was sliced (slice.go) has parts whose digests nobody knows; they
+// are read once more to be sent.
+//
 // # Locks
 //
 // Stream.Append and Seal take only the stream's mutex and never wait for flash.

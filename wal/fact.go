@@ -22,22 +22,23 @@ const (
 	Roll           // Slot, Start (base), Epoch and Size (the source's position behind the byte before base: its ID and offset): the stream's bytes from base on are in this slot
 	Gap            // Start, End, Lost, Flags: the offsets [Start, End) hold nothing; with End = Start bytes were lost at Start that never had offsets
 	Opened         // Time, Lost, Flags, Run: an object begins
-	Cut            // N, CRC, Sum: part N is whole and kept
-	Sealed         // End, CRC, Sum: the object ends; CRC and Sum are of its last part if that is not cut
+	Cut            // N, CRC, Sum, Flags: part N is whole and kept
+	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
 	Intent         // Op, Key, Device: what is about to be tried for the first time
 	Begun          // ID: the destination's upload ID
-	Stored         // N, ID (ETag), Sum (if it was made anew): the destination holds part N
+	Stored         // N, ID (ETag), CRC (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
 	Reset          // the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
 	Dropped        // Doubt (why), N (1: its gap is counted already): given up by policy
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed
 	Figure         // Name, Start, End, Size, Time: numbers that must outlive a restart, of whoever gave them the name; the last ones hold, all zero forgets it
+	Sliced         // Size, Time: the object becomes two, of which the first has Size bytes; Time is when the second's first byte was captured, 0: not known. Only ever committed, never noted
 	kindEnd
 )
 
 var kindNames = [...]string{"?", "identity", "started", "stopped", "clock", "made", "shaped", "totals", "roll", "gap",
-	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed", "figure"}
+	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed", "figure", "sliced"}
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
@@ -70,6 +71,8 @@ func (o Op) String() string {
 const (
 	FlagLostUnknown uint8 = 1 << iota // bytes were lost, but not how many
 	FlagEstimated                     // the wall clock was not known
+	FlagSlice                         // of Opened: the object is a part of one that was sliced
+	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known
 )
 
 // A Fact is one thing that became true. The journal is a list of facts; State

@@ -18,6 +18,8 @@ type Object struct {
 	GapUnknown bool // bytes were lost there whose number is not known
 	Estimated  bool // Time is a guess: the clock was not known
 	Dropped    bool // given up by policy; waits for its abort
+	Slice      bool // was once a part of a longer object, and is named by both its ends
+	unread     bool // of the only part of an object without Up
 }
 
 // An Upload is what is known of an object's way into the archive.
@@ -34,6 +36,7 @@ type Upload struct {
 type Part struct {
 	CRC    uint32
 	Stored bool
+	Unread bool   // CRC and Sum are not known, since the object was sliced: they come from reading its bytes
 	Sum    string // what the layout's hash made of it; empty if there is none
 	ETag   string // of a stored part
 }
@@ -72,7 +75,7 @@ func (s *State) Part(o *Object, n int) (p Part, from, to int64) {
 		to = min(to, o.End)
 	}
 	if o.Up == nil {
-		return Part{CRC: o.crc, Sum: o.sum}, from, to
+		return o.inline(), from, to
 	}
 	return o.Up.Parts[n-1], from, to
 }
@@ -82,12 +85,17 @@ func (o *Object) upload() *Upload {
 	if o.Up == nil {
 		o.Up = new(Upload)
 		if o.Sealed() {
-			o.Up.Parts = []Part{{CRC: o.crc, Sum: o.sum}}
-			o.crc, o.sum = 0, ""
+			o.Up.Parts = []Part{o.inline()}
+			o.setInline(Part{})
 		}
 	}
 	return o.Up
 }
+
+// inline is the only part of an object without Up.
+func (o *Object) inline() Part { return Part{CRC: o.crc, Sum: o.sum, Unread: o.unread} }
+
+func (o *Object) setInline(p Part) { o.crc, o.sum, o.unread = p.CRC, p.Sum, p.Unread }
 
 // applyObject folds in a fact about a live object.
 func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
@@ -95,7 +103,7 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	case Cut:
 		if !o.Sealed() && f.N == o.NumParts()+1 {
 			up := o.upload()
-			up.Parts = append(up.Parts, Part{CRC: f.CRC, Sum: f.Sum})
+			up.Parts = append(up.Parts, f.part())
 		}
 	case Sealed:
 		if o.Sealed() || f.End <= o.Start {
@@ -105,9 +113,9 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		n := int((f.End - o.Start + size - 1) / size)
 		switch {
 		case o.Up == nil && n == 1:
-			o.crc, o.sum = f.CRC, f.Sum
+			o.setInline(f.part())
 		case o.Up != nil && n == len(o.Up.Parts)+1:
-			o.Up.Parts = append(o.Up.Parts, Part{CRC: f.CRC, Sum: f.Sum})
+			o.Up.Parts = append(o.Up.Parts, f.part())
 		case o.Up == nil || n != len(o.Up.Parts):
 			return // parts are missing from a damaged journal: start-up cuts it again from the bytes
 		}
@@ -127,6 +135,9 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 			// to the next one.
 			if f.Kind == Missing || up.ID != "" {
 				p.Stored, p.ETag = f.Kind == Stored, f.ID
+			}
+			if p.Unread && f.Kind == Stored { // it was read to be sent
+				p.CRC, p.Unread = f.CRC, false
 			}
 			if f.Sum != "" { // it had to be made anew
 				p.Sum = f.Sum
@@ -148,6 +159,8 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 				st.dropped(o)
 			}
 		}
+	case Sliced:
+		s.slice(st, o, f)
 	case Freed:
 		st.freed = max(st.freed, o.End)
 		if !o.Sealed() { // nothing is left of it, so its gap is the next one's
@@ -194,11 +207,11 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Estimated, FlagEstimated)})
+	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Estimated, FlagEstimated) | bit(o.Slice, FlagSlice)})
 	if o.Up != nil {
 		o.Up.facts(o, f)
 	} else if o.Sealed() {
-		f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum})
+		f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum, Flags: bit(o.unread, FlagUnread)})
 	}
 	if o.Dropped {
 		f(Fact{Kind: Dropped, N: 1})
@@ -207,7 +220,7 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 
 func (up *Upload) facts(o *Object, f func(Fact)) {
 	for i, p := range up.Parts {
-		f(Fact{Kind: Cut, N: i + 1, CRC: p.CRC, Sum: p.Sum})
+		f(Fact{Kind: Cut, N: i + 1, CRC: p.CRC, Sum: p.Sum, Flags: bit(p.Unread, FlagUnread)})
 	}
 	if o.Sealed() {
 		f(Fact{Kind: Sealed, End: o.End})

@@ -223,7 +223,7 @@ func (s *State) open(st *StreamState, f Fact) {
 		st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
 	}
 	o := Object{Start: f.Start, End: -1, Time: f.Time, Run: f.Run, layout: st.layout, Gap: st.carry}
-	o.GapUnknown, o.Estimated = st.carryUnk, f.Flags&FlagEstimated != 0
+	o.GapUnknown, o.Estimated, o.Slice = st.carryUnk, f.Flags&FlagEstimated != 0, f.Flags&FlagSlice != 0
 	st.carry, st.carryUnk = 0, false
 	st.Objects = append(st.Objects, o)
 }

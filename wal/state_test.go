@@ -34,7 +34,7 @@ func life(t *rapid.T) []Fact {
 		if n := len(st.Objects); n > 0 {
 			pick = &st.Objects[rapid.IntRange(0, n-1).Draw(t, "object")]
 		}
-		switch rapid.IntRange(0, 12).Draw(t, "what") {
+		switch rapid.IntRange(0, 13).Draw(t, "what") {
 		case 0:
 			if o == nil || o.Sealed() {
 				lost := rapid.Int64Range(0, 3).Draw(t, "lost")
@@ -88,6 +88,11 @@ func life(t *rapid.T) []Fact {
 		case 12:
 			if pick != nil && pick.Sealed() {
 				add(Fact{Kind: Freed, Start: pick.Start})
+			}
+		case 13:
+			if pick != nil && pick.Sealed() {
+				add(Fact{Kind: Reset, Start: pick.Start})
+				add(Fact{Kind: Sliced, Start: pick.Start, Size: rapid.Int64Range(0, pick.Size()).Draw(t, "at"), Time: pick.Time + 1})
 			}
 		}
 	}
@@ -156,6 +161,9 @@ func TestEveryPrefixOfTheJournalIsALegalState(t *testing.T) {
 				if i < len(st.Objects)-1 && !o.Sealed() {
 					t.Fatalf("object %d is open and not the last", i)
 				}
+				if o.Sealed() && o.NumParts() != int((o.Size()+s.Layout(o).PartSize-1)/s.Layout(o).PartSize) {
+					t.Fatalf("object %d of %d bytes has %d parts", i, o.Size(), o.NumParts())
+				}
 				if i > 0 && o.Start < st.Objects[i-1].End {
 					t.Fatalf("object %d begins at %d, before the end of its predecessor at %d", i, o.Start, st.Objects[i-1].End)
 				}
@@ -170,7 +178,14 @@ func TestSeeingFactsTwiceChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		facts := life(t)
 		want := fold(facts)
-		again := facts[rapid.IntRange(0, len(facts)).Draw(t, "from"):]
+		// Sliced is committed alone, so no batch reaches from before it to behind it.
+		sliced := 0
+		for i, f := range facts {
+			if f.Kind == Sliced {
+				sliced = i
+			}
+		}
+		again := facts[rapid.IntRange(sliced, len(facts)).Draw(t, "from"):]
 		got := fold(append(snapshotOf(want), again...))
 		if err := same(got, want); err != nil {
 			t.Fatal(err)
