@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -87,6 +88,7 @@ func (c Config) withDefaults() Config {
 	for i := range c.Streams {
 		s := &c.Streams[i]
 		set(&s.Key, DefaultKey)
+		set(&s.Priority, Normal)
 		set(&s.Sync.Interval, time.Second)
 		set(&s.Sync.Bytes, 256<<10)
 		set(&s.Object.MaxBytes, 64<<20)
@@ -235,6 +237,9 @@ func (c *checker) streams() {
 		c.name(at+".name", s.Name, seen)
 		if s.Source != nil {
 			c.framing(at+".framing", s.Framing)
+		}
+		if !slices.Contains([]Priority{High, Normal, Low}, s.Priority) {
+			c.add(at+".priority", fmt.Sprintf("%q is not known", s.Priority), "use high, normal or low")
 		}
 		c.sync(at+".sync", s.Sync)
 		c.object(at+".object", s)

@@ -130,6 +130,7 @@ func TestCheckSaysWhereWhatAndWhatToDo(t *testing.T) {
 		{"spool larger than the disk", func(c *Config) { c.Spool.MaxBytes = 1 << 60 }, "spool.max_bytes", "1 EiB is more than the disk", "use at most"},
 		{"more kept free than there is", func(c *Config) { c.Spool.MinFree = 1 << 60 }, "spool.min_free", "1 EiB for others", "lower"},
 		{"unknown policy", func(c *Config) { c.Spool.WhenFull = "explode" }, "spool.when_full", `"explode"`, "drop_oldest"},
+		{"unknown priority", func(c *Config) { c.Streams[0].Priority = "urgent" }, "streams[0].priority", `"urgent" is not known`, "use high, normal or low"},
 		{"block a serial port", func(c *Config) { c.Spool.WhenFull = Block }, "spool.when_full", `"gps": serial /dev/ttyUSB0 does not wait`, "drop_oldest or drop_newest"},
 		{"too many workers", func(c *Config) { c.Workers = 17 }, "workers", "17", "1 to 16"},
 		{"negative workers", func(c *Config) { c.Workers = -1 }, "workers", "-1", "1 to 16"},

@@ -39,9 +39,31 @@ type WhenFull string
 // The policies for a full spool. What is dropped is a counted gap.
 const (
 	Block      WhenFull = "block"       // make the source wait; only for sources that can
-	DropOldest WhenFull = "drop_oldest" // whole objects that are not in doubt, oldest first
+	DropOldest WhenFull = "drop_oldest" // whole objects that are not in doubt, of the lowest priority first, oldest first
 	DropNewest WhenFull = "drop_newest" // what arrives
 )
+
+// Priority says which of the streams matters more, where not all can be served.
+type Priority string
+
+// The priorities of a stream.
+const (
+	High   Priority = "high"
+	Normal Priority = "normal"
+	Low    Priority = "low"
+)
+
+// Rank orders priorities: the more a stream matters, the greater. A name that is
+// not known counts as Normal.
+func (p Priority) Rank() int {
+	switch p {
+	case High:
+		return 1
+	case Low:
+		return -1
+	}
+	return 0
+}
 
 // Stream says where bytes come from, how they become objects, and where those go.
 type Stream struct {
@@ -55,6 +77,8 @@ type Stream struct {
 	// time being that of capture, in UTC.
 	Key         string // default DefaultKey
 	Destination string // name of a Destination
+	// Priority says whose objects give way last when the spool is full.
+	Priority Priority // default Normal
 }
 
 // DefaultKey is the key template of a stream that names none.

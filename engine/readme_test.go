@@ -33,6 +33,7 @@ func TestREADMEHasTheDefaultsAndTheLimits(t *testing.T) {
 		fmt.Sprintf("| `streams.sync.bytes` | `%s` | `%s` to `%s` |", asYAML(s.Sync.Bytes), asYAML(minSyncBytes), asYAML(maxSyncBytes)),
 		fmt.Sprintf("| `streams.object.max_bytes` | `%s` | `%s` to the spool less `%s` |", asYAML(s.Object.MaxBytes), asYAML(minObjectBytes), asYAML(2*slotBytes)),
 		fmt.Sprintf("| `streams.object.max_age` | `%.0fh` | the sync interval to `%.0fh` |", s.Object.MaxAge.Hours(), maxObjectAge.Hours()),
+		fmt.Sprintf("| `streams.priority` | `%s` | `%s`, `%s`, `%s` |", s.Priority, High, Normal, Low),
 		fmt.Sprintf("| `streams.key` | `%s` | at most %d bytes, %d between slashes |", s.Key, maxKey, maxKeyName),
 		fmt.Sprintf("A record is at most %s.", sizeText(wal.MaxRecord)),
 		fmt.Sprintf("slots of %s,", sizeText(slotBytes)),

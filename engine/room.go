@@ -8,7 +8,8 @@ import (
 
 // makeRoom does what the policy allows when a stream found the spool full.
 // Space comes back in whole slots, so what is dropped are the objects that hold
-// the oldest slot that can be had, and no object that would give none.
+// the oldest slot that can be had of the streams that matter least, and no object
+// that would give none.
 //
 // An object that is still open cannot be archived or dropped; when nothing else
 // holds the slots, it is ended. Else it would wait for slots that only it can give.
@@ -19,11 +20,13 @@ func (d *dispatcher) makeRoom() {
 	drops := d.e.cfg.Spool.WhenFull == DropOldest
 	var victims []wal.Fact
 	var oldest, size int64
+	var least int // of the priorities of streams with victims
 	var name string
 	var open []string
 	onWay := false // an object that can be archived now will give a slot
 	d.e.store.View(func(s *wal.State) {
 		for _, st := range s.Streams {
+			rank := d.e.rank(st.Name)
 			st.Holders(func(objects []wal.Object) {
 				for i := range objects {
 					if o := &objects[i]; !o.Sealed() {
@@ -33,8 +36,8 @@ func (d *dispatcher) makeRoom() {
 					}
 				}
 				group, at, bytes := d.victims(st, objects)
-				if len(group) > 0 && (victims == nil || at < oldest) {
-					victims, oldest, size, name = group, at, bytes, st.Name
+				if len(group) > 0 && (victims == nil || rank < least || rank == least && at < oldest) {
+					victims, least, oldest, size, name = group, rank, at, bytes, st.Name
 				}
 			})
 		}
@@ -50,6 +53,15 @@ func (d *dispatcher) makeRoom() {
 			}
 		}
 	}
+}
+
+// rank is how much a stream matters; one that is not configured any more is as
+// good as any.
+func (e *Engine) rank(name string) int {
+	if st, err := e.stream(name); err == nil {
+		return st.cfg.Priority.Rank()
+	}
+	return Normal.Rank()
 }
 
 // reachable says whether a destination takes objects, as far as is known.

@@ -56,6 +56,7 @@ streams:
     framing: lines
     object: *small
     destination: disk
+    priority: high
 destinations:
   - name: disk
     type: local
@@ -81,6 +82,9 @@ func TestTheWholeSchemaReachesTheEngine(t *testing.T) {
 	}
 	if got, want := log.Framing, (hal.Framing{Kind: "lines"}); got != want {
 		t.Errorf("framing of one word: got %+v, want %+v", got, want)
+	}
+	if gps.Priority != "" || log.Priority != engine.High {
+		t.Errorf("priorities %q and %q, want none and high", gps.Priority, log.Priority)
 	}
 	small := engine.Object{MaxBytes: 1 << 20, MaxAge: 10 * time.Minute, MaxIdle: 30 * time.Second, PartSize: 64 << 10}
 	if gps.Object != small || log.Object != small {

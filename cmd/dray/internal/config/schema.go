@@ -62,6 +62,7 @@ func stream(m *mapping) engine.Stream {
 		Framing:     framing(m),
 		Key:         m.text("key"),
 		Destination: m.need("destination", "name one of the destinations below"),
+		Priority:    engine.Priority(m.word("priority", string(engine.High), string(engine.Normal), string(engine.Low))),
 	}
 	sync := m.mapping("sync")
 	s.Sync = engine.Sync{Interval: sync.duration("interval"), Bytes: sync.size("bytes")}
