@@ -160,7 +160,7 @@ func (j *journal) Append(recs ...[]byte) error {
 	if total > journalMaxBatch {
 		return fmt.Errorf("append to journal: a batch has %d bytes; at most %d are allowed", total, journalMaxBatch)
 	}
-	if j.log == nil || j.bytes >= j.rollAt {
+	if j.log == nil || j.bytes >= min(j.rollAt, journalMaxLog) {
 		// A log that is merely long goes on if it cannot be rolled now, up to
 		// what memory allows.
 		if err := j.roll(); err != nil && (j.log == nil || j.bytes >= journalMaxLog) {

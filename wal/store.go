@@ -245,10 +245,16 @@ func (s *Store) Commit(facts ...Fact) error {
 	return nil
 }
 
+// maxPending bounds the facts that wait for a journal which cannot take them, in bytes.
+const maxPending = 256 << 10
+
 // append writes records to the journal. A journal that fails begins a new
 // generation with the next call, whose snapshot has all facts noted so far.
 func (s *Store) append(recs [][]byte) error {
 	err := s.journal.Append(recs...)
+	if err != nil && s.size > maxPending { // a log too long to go on with, and no room for the next
+		s.journal.giveUp()
+	}
 	if err == nil || s.journal.log == nil {
 		s.pending, s.size = nil, 0
 	}
