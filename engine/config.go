@@ -119,4 +119,8 @@ type LinkCounters struct {
 	// The sizes of parts and objects are planned from the two.
 	Broken      int64 `json:"broken"`
 	BrokenBytes int64 `json:"broken_bytes"`
+	Handshakes  int64 `json:"handshakes"` // of TLS
+	Resumed     int64 `json:"resumed"`    // of those, the ones that went on with an earlier session
+	Changes     int64 `json:"changes"`    // connections ended because the network changed under them
+	CostBytes   int64 `json:"cost_bytes"` // what closed connections cost: IP packets both ways, retransmissions included
 }

@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Config says how to use the wire. The zero value is good.
 type Config struct {
-	Stall    time.Duration // end a request that moved no byte for so long; default 60 s, at least 1 s
+	Stall    time.Duration // end a request that moved no byte for so long; default 30 s, at least 1 s
 	Dial     time.Duration // limit for name look-up and connecting together; default 30 s
 	TLS      time.Duration // limit for a TLS handshake; default 30 s
 	CAFile   string        // PEM file of CAs to trust besides the system's
@@ -24,11 +25,13 @@ type Config struct {
 	Idle     time.Duration // keep a connection that no request uses for so long; default 2 min, at least 1 s
 	MaxConns int           // connections to one host at a time; default 0: as many as there are requests
 	MaxReply int64         // bytes of a reply's body; default 16 MiB
+	Rates    []*Rate       // caps on what is sent; those shared with others among them
+	Meter    Meter         // asked before bytes are sent; nil: nobody counts
 }
 
 // Defaults of Config.
 const (
-	DefaultStall    = 60 * time.Second
+	DefaultStall    = 30 * time.Second
 	DefaultDial     = 30 * time.Second
 	DefaultTLS      = 30 * time.Second
 	DefaultIdle     = 2 * time.Minute
@@ -43,11 +46,12 @@ const (
 	maxIdle     = 16 // connections kept for reuse, at most
 )
 
-// alive finds a connection that broke unseen, as mobile networks drop them,
-// before a part is sent into it: 90 s after the last byte. A server that closes
+// alive finds a connection that broke unseen, as mobile networks and NATs drop
+// them, before a part is sent into it: 60 s after the last byte; and its probes
+// keep a NAT from forgetting. A server that closes
 // an idle one says so, and it is then not used again. Go's own settings would
-// spend eight probes on a connection that idles for two minutes, these three.
-var alive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 30 * time.Second, Count: 2}
+// spend eight probes on a connection that idles for two minutes, these five.
+var alive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 2}
 
 // Transport is the wire. It is an http.RoundTripper, safe for concurrent use.
 // Nothing of it runs between requests, save that each idle connection has two
@@ -58,8 +62,17 @@ type Transport struct {
 	sessions *sessions
 	stall    time.Duration
 	maxReply int64
+	rates    []*Rate
+	piece    int // bytes written at once
+	meter    Meter
+	iface    atomic.Pointer[string] // of the last connection, or the last that was wanted
+	moved    atomic.Int64           // when any connection last moved a byte, Unix nanoseconds
 
 	sent, received, requests, connections, stalls, broken, brokenBytes atomic.Int64
+	handshakes, resumed, changes, cost                                 atomic.Int64
+
+	mu    sync.Mutex
+	conns map[*conn]struct{} // open ones
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -74,6 +87,10 @@ type Counters struct {
 	Stalls        int64 `json:"stalls"`
 	Broken        int64 `json:"broken"`       // connections that failed while a request used them
 	BrokenBytes   int64 `json:"broken_bytes"` // what those had carried, both ways, as far as the far side acknowledged it
+	Handshakes    int64 `json:"handshakes"`   // of TLS
+	Resumed       int64 `json:"resumed"`      // of those, the ones that went on with an earlier session
+	Changes       int64 `json:"changes"`      // connections ended because the network changed under them
+	CostBytes     int64 `json:"cost_bytes"`   // what closed connections cost, as Meter counts it
 }
 
 // New checks c and reads the files of certificates. It connects to nothing.
@@ -104,20 +121,19 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: client certificate: %w", err)
 	}
-	t := &Transport{pair: pair, sessions: newSessions(), stall: c.Stall, maxReply: c.MaxReply}
+	t := &Transport{pair: pair, sessions: newSessions(), stall: c.Stall, maxReply: c.MaxReply, piece: writeBuffer, meter: c.Meter, conns: map[*conn]struct{}{}}
+	for _, r := range c.Rates {
+		if r != nil {
+			t.rates, t.piece = append(t.rates, r), min(t.piece, r.piece())
+		}
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: c.Dial, KeepAliveConfig: alive}
 	t.http = &http.Transport{
 		Proxy:                  c.Proxy.of,
 		OnProxyConnectResponse: connected,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			raw, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			t.connections.Add(1)
-			return &conn{Conn: raw, link: t}, nil
+			return t.dial(ctx, c.Dial, network, addr)
 		},
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -170,6 +186,10 @@ func (t *Transport) Counters() Counters {
 		Stalls:        t.stalls.Load(),
 		Broken:        t.broken.Load(),
 		BrokenBytes:   t.brokenBytes.Load(),
+		Handshakes:    t.handshakes.Load(),
+		Resumed:       t.resumed.Load(),
+		Changes:       t.changes.Load(),
+		CostBytes:     t.cost.Load(),
 	}
 }
 

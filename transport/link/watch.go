@@ -10,10 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // RoundTrip sends one request, once. Its context is watched until the reply's
@@ -25,6 +22,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := &watch{link: t, limit: t.patience(ctx), cancel: cancel}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { w.start(i.Conn) },
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			if err == nil {
+				t.handshakes.Add(1)
+			}
+			if err == nil && s.DidResume {
+				t.resumed.Add(1)
+			}
+		},
 	})
 	// A copy, since a RoundTripper must not change what it is given.
 	r := req.WithContext(ctx)
@@ -35,7 +40,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.http.RoundTrip(r)
 	if err != nil {
-		err = stalled(ctx, err)
+		err = ended(ctx, err)
 		w.broke(err)
 		if w.short(req.ContentLength) {
 			err = fmt.Errorf("%w: %w", ErrIncomplete, err)
@@ -47,9 +52,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// stalled replaces err by the watchdog's error if that is why ctx ended.
-func stalled(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, ErrStalled) {
+// ended replaces err by the reason for which this package ended ctx, if it did.
+func ended(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrStalled), errors.Is(cause, ErrChanged), errors.Is(cause, ErrSpent):
 		return cause
 	}
 	return err
@@ -71,7 +77,10 @@ type watch struct {
 	before  int64     // bytes that had left on the connection before the request
 }
 
-const looks = 8 // within the limit: so a stall is seen at most an eighth late
+const (
+	looks  = 8 // within the limit: so a stall is seen at most an eighth late
+	starve = 4 // limits that a connection may stand still while others move
+)
 
 // start begins to watch, once the request has its connection. Until then the
 // limits for dialling and the handshake hold.
@@ -89,8 +98,10 @@ func (w *watch) start(c net.Conn) {
 	if w.conn == nil || w.stopped {
 		return
 	}
+	w.conn.user.Store(w)
 	w.seen, w.since = w.conn.progress(), time.Now()
 	w.before = w.conn.left()
+	w.link.moved.Store(w.since.UnixNano())
 	if w.timer == nil { // else net/http got another connection for the same request
 		w.timer = time.AfterFunc(w.limit/looks, w.look)
 	}
@@ -103,12 +114,20 @@ func (w *watch) look() {
 		return
 	}
 	now := time.Now()
-	if p := w.conn.progress(); p != w.seen {
+	if p := w.conn.progress(); p != w.seen || w.conn.waits.Load() > 0 {
 		w.seen, w.since = p, now
+		w.link.moved.Store(now.UnixNano())
 	}
-	if idle := now.Sub(w.since); idle >= w.limit {
+	if err := w.conn.charge(0); err != nil {
+		w.cancel(err)
+		return
+	}
+	// A link of 1 KB/s may leave one of four connections without a byte for a
+	// minute. So as long as others move it is only late.
+	idle := now.Sub(w.since)
+	if idle >= starve*w.limit || idle >= w.limit && now.UnixNano()-w.link.moved.Load() >= int64(w.limit) {
 		w.link.stalls.Add(1)
-		w.cancel(fmt.Errorf("%w: no byte moved for %v", ErrStalled, w.limit))
+		w.cancel(fmt.Errorf("%w: no byte moved for %v; the far side or the way to it is gone", ErrStalled, w.limit))
 		return
 	}
 	w.timer.Reset(w.limit / looks)
@@ -119,6 +138,9 @@ func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
+	if w.conn != nil {
+		w.conn.user.CompareAndSwap(w, nil)
+	}
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -130,7 +152,7 @@ func (w *watch) stop() {
 func (w *watch) broke(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.conn == nil || w.stopped || errors.Is(err, context.Canceled) || !w.conn.broken.CompareAndSwap(false, true) {
+	if w.conn == nil || w.stopped || errors.Is(err, context.Canceled) || errors.Is(err, ErrSpent) || !w.conn.broken.CompareAndSwap(false, true) {
 		return
 	}
 	w.link.broken.Add(1)
@@ -173,7 +195,7 @@ func (r *reply) end(err error) error {
 	if err == nil {
 		return nil
 	}
-	err = stalled(r.ctx, err)
+	err = ended(r.ctx, err)
 	if !errors.Is(err, io.EOF) {
 		r.watch.broke(err)
 	}
@@ -185,81 +207,4 @@ func (r *reply) Close() error {
 	err := r.body.Close()
 	r.watch.stop()
 	return err
-}
-
-// conn counts the bytes of one connection.
-type conn struct {
-	net.Conn
-	link           *Transport
-	sent, received atomic.Int64
-	acked          atomic.Uint64 // as the kernel said last
-	gone           atomic.Int64  // bytes that left this machine, those sent again counted again; likewise
-	broken         atomic.Bool   // counted already
-}
-
-// Close asks a last time what was acknowledged.
-func (c *conn) Close() error {
-	c.progress()
-	return c.Conn.Close()
-}
-
-// carried is how many bytes the far side acknowledged or sent. Where the kernel
-// does not tell, what was handed to it stands in.
-func (c *conn) carried() int64 {
-	p := c.progress()
-	if p.acked == 0 {
-		return p.sent + p.received
-	}
-	return int64(p.acked) + p.received
-}
-
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.received.Add(int64(n))
-	c.link.received.Add(int64(n))
-	return n, err
-}
-
-func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.sent.Add(int64(n))
-	c.link.sent.Add(int64(n))
-	return n, err
-}
-
-// left is how many bytes left this machine, 0 where the kernel does not tell.
-func (c *conn) left() int64 {
-	c.progress()
-	return c.gone.Load()
-}
-
-// progress is what a connection has moved: any change of it is a sign of life.
-type progress struct {
-	sent, received int64
-	acked          uint64
-}
-
-// progress also asks the kernel how much the far side has acknowledged: on a
-// slow link a single Write of 64 KiB can wait for minutes on a send buffer of
-// megabytes that drains all the while, and the last part of a body is in that
-// buffer long before it is over the wire.
-func (c *conn) progress() progress {
-	p := progress{sent: c.sent.Load(), received: c.received.Load(), acked: c.acked.Load()}
-	tcp, ok := c.Conn.(*net.TCPConn)
-	if !ok {
-		return p
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return p // closed: the request is about to learn of it
-	}
-	// It fails only on a closed connection.
-	_ = raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			p.acked = info.Bytes_acked
-			c.acked.Store(p.acked)
-			c.gone.Store(int64(info.Bytes_sent))
-		}
-	})
-	return p
 }
