@@ -3,6 +3,7 @@ package engine
 import (
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/seed-7270d448/dray/transport"
 )
@@ -18,6 +19,9 @@ type destination struct {
 	sent     int64 // bytes of bodies sent, since start-up
 	archived int64 // bytes of finished objects, since start-up
 	lastErr  string
+	fit      fit
+
+	gauge gauge // the dispatcher's alone
 }
 
 func newDestination(c Destination) *destination {
@@ -25,3 +29,27 @@ func newDestination(c Destination) *destination {
 }
 
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+// measure takes note of how a request went, and returns what fitted before and
+// fits now. Without counters of the link nothing is known of it.
+func (d *destination) measure(r *result, at time.Time) (before, now fit) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before = d.fit
+	if d.cfg.Link != nil {
+		confirmed := int64(0)
+		if r.err == nil {
+			confirmed = r.sent
+		}
+		d.gauge.done(r.began, at, d.pace.inFlight, confirmed, d.cfg.Link())
+		d.fit = d.gauge.fit()
+	}
+	return before, d.fit
+}
+
+// fitting is the fit as the dispatcher saw it last.
+func (d *destination) fitting() fit {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fit
+}

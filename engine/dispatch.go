@@ -165,6 +165,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action.remote() {
 			dest.mu.Lock()
 			ok, at := dest.pace.ready(now)
+			ok = ok && dest.pace.inFlight < dest.fit.workers(dest.limits, d.e.cfg.Workers)
 			if ok {
 				dest.pace.begin()
 			}
@@ -210,6 +211,7 @@ func (d *dispatcher) settle(r result) {
 		return
 	}
 	dest := r.dest
+	d.e.refit(dest, &r, now)
 	dest.mu.Lock()
 	defer dest.mu.Unlock()
 	before := dest.pace.link()

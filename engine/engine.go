@@ -71,6 +71,7 @@ func New(cfg Config) (*Engine, error) {
 	for _, note := range e.store.Notes() {
 		e.log.Warn("start-up: " + note)
 	}
+	e.recall()
 	for _, c := range cfg.Streams {
 		st, err := e.newStream(c)
 		if err != nil {

@@ -35,7 +35,7 @@ func (e *Engine) Status() Status {
 	s.Spool = SpoolStatus{MaxBytes: u.Max, UsedBytes: u.Used, MadeBytes: u.Made, WrittenBytes: u.Written, Syncs: u.Syncs}
 	pending := map[string]*DestinationStatus{}
 	for _, c := range e.cfg.Destinations {
-		s.Destinations = append(s.Destinations, e.dests[c.Name].status())
+		s.Destinations = append(s.Destinations, e.dests[c.Name].status(e.cfg.Workers))
 	}
 	s.Notes = slices.Clone(s.Notes)
 	for i := range s.Destinations {
@@ -100,11 +100,11 @@ func (st *stream) status() StreamStatus {
 	return s
 }
 
-func (d *destination) status() DestinationStatus {
+func (d *destination) status(workers int) DestinationStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := DestinationStatus{Name: d.cfg.Name, Link: d.pace.link(), InFlight: d.pace.inFlight, LastError: d.lastErr, LastSuccess: d.pace.lastSuccess,
-		SentBytes: d.sent, ArchivedBytes: d.archived}
+		SentBytes: d.sent, ArchivedBytes: d.archived, Plan: d.fit.text(d.limits, workers)}
 	if d.pace.failing {
 		s.NextTry = d.pace.nextTry
 	}

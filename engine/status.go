@@ -62,4 +62,7 @@ type DestinationStatus struct {
 	SentBytes      int64        `json:"sent_bytes"`     // of part and object bodies, since start-up
 	ArchivedBytes  int64        `json:"archived_bytes"` // in finished objects, since start-up
 	Wire           LinkCounters `json:"wire"`
+	// Plan says which sizes were chosen to fit the link, and why; empty where they
+	// are as configured.
+	Plan string `json:"plan,omitempty"`
 }

@@ -20,8 +20,9 @@ type stream struct {
 	key    keyTemplate
 	kick   chan struct{} // of keep; capacity 1
 
-	torn    atomic.Bool // what was read last could not be kept at shutdown
-	endKept atomic.Bool // the open object holds slots that others wait for: keep ends it
+	torn    atomic.Bool  // what was read last could not be kept at shutdown
+	endKept atomic.Bool  // the open object holds slots that others wait for: keep ends it
+	bound   atomic.Int64 // of an object's bytes: as configured, or less where the link carries less
 
 	mu        sync.Mutex
 	dirty     time.Time // when the oldest byte not kept was appended; zero: none
@@ -49,7 +50,6 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", c.Name, err)
 	}
-	w.SetLayout(wal.Layout{PartSize: c.Object.PartSize, Destination: c.Destination, Hash: e.dests[c.Destination].limits.Hash})
 	// Half of the memory is for what comes in while flash is slow. The other half
 	// must not fill up with bytes of which no stream has enough to sync them.
 	c.Sync.Bytes = min(c.Sync.Bytes, memoryBytes/2/int64(len(e.cfg.Streams)))
@@ -57,7 +57,18 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 	if c.Source != nil {
 		st.state = "starting"
 	}
+	st.lay()
 	return st, nil
+}
+
+// lay has objects that begin from now on laid out as fits the link, and bounds
+// the one that is open.
+func (st *stream) lay() {
+	dest, o := st.engine.dests[st.cfg.Destination], st.cfg.Object
+	f := dest.fitting()
+	part := f.part(dest.limits, o.PartSize)
+	st.bound.Store(f.object(dest.limits, part, o.MaxBytes))
+	st.wal.SetLayout(wal.Layout{PartSize: part, Destination: st.cfg.Destination, Hash: dest.limits.Hash})
 }
 
 // append adds one record. It ends the open object first if the record does not
@@ -65,7 +76,7 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 func (st *stream) append(rec []byte, m wal.Mark) error {
 	p := st.wal.Progress()
 	if p.Object >= 0 {
-		full := p.Appended-p.Object+int64(len(rec)) > st.cfg.Object.MaxBytes
+		full := p.Appended-p.Object+int64(len(rec)) > st.bound.Load()
 		lost := (m.Lost > 0 || m.LostUnknown) && time.Since(p.Opened) >= gapSpacing
 		if full || lost {
 			st.wal.Seal()
@@ -136,6 +147,7 @@ func (st *stream) keep(ctx context.Context) {
 	retry := time.Time{} // after a failed sync
 	failing := false
 	for {
+		st.lay()
 		if st.endKept.Swap(false) {
 			st.wal.SealKept()
 		}
@@ -190,7 +202,7 @@ func (st *stream) due(now time.Time) time.Time {
 		if idle := st.cfg.Object.MaxIdle; idle > 0 && !st.last.IsZero() && st.last.Add(idle).Before(ends) {
 			ends = st.last.Add(idle)
 		}
-		if !now.Before(ends) {
+		if !now.Before(ends) || p.Appended-p.Object > st.bound.Load() {
 			st.wal.Seal()
 			return now
 		}

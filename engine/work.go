@@ -28,6 +28,7 @@ type task struct {
 	parts  []transport.PartReceipt
 	device string
 	denied int // how often in a row the object's steps were denied before this one
+	began  time.Time
 }
 
 // result is what came of a task. Its facts are in the journal already.
@@ -42,7 +43,7 @@ type result struct {
 
 // newTask copies what a step needs. The state is only read.
 func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, step step) task {
-	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, device: e.cfg.Device}
+	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, device: e.cfg.Device, began: time.Now()}
 	t.object.Up = nil
 	size := s.Layout(o).PartSize
 	t.upload = transport.Upload{PartSize: size}

@@ -137,6 +137,11 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 			return err
 		}
 	}
+	for _, d := range s.Destinations {
+		if d.Plan != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", d.Name, d.Plan)
+		}
+	}
 	return nil
 }
 
