@@ -50,7 +50,7 @@ func (w *crashWorld) judge(ctx context.Context, out *report, res *crashResult) e
 	w.judgeStream(out, objects, dropped, crashTail, w.fileLines, w.keptTail(dropped))
 	var marks int64
 	for i, l := range w.lives {
-		if i > 0 && l.epoch == w.lives[i-1].epoch && l.begin < marks {
+		if i > 0 && l.epoch != "" && l.epoch == w.lives[i-1].epoch && l.begin < marks {
 			out.violation("life %d begins at offset %d of the pipe, %d was kept before", i+1, l.begin, marks)
 		}
 		marks = max(marks, l.kept)

@@ -42,6 +42,7 @@ type crashWorld struct {
 	stopped              powerfs.Op // at which the last life ended
 	said                 []string   // what the daemons logged, by life
 
+	fault  powerfs.Hook // of the present life, besides its ending; may be nil
 	daemon *daemon
 	alive  context.Context // of the present life: until the power stops
 	over   chan struct{}   // closed when the present life is
@@ -191,6 +192,9 @@ func (w *crashWorld) begin(ctx context.Context, e ending) (err error) {
 				w.stopped = op
 				return powerfs.Fault{Stop: powerfs.Before}
 			}
+		}
+		if w.fault != nil {
+			return w.fault(op)
 		}
 		return powerfs.Fault{Skip: w.lab.deaf != "" && (op.Kind == powerfs.Sync || op.Kind == powerfs.SyncDir) && crashClass(op.Path) == w.lab.deaf}
 	})

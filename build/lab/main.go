@@ -2,6 +2,7 @@
 //
 //	go run ./build/lab kill9 -n 200     SIGKILL at random moments, then check every line
 //	go run ./build/lab crash            cut the power at every file-system operation
+//	go run ./build/lab faults-disk      let every file-system operation fail, in every way
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
@@ -35,6 +36,7 @@ var experiments = []experiment{
 	{"faults", "seeded random fault scripts between engine and S3 server", faults},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
+	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},
 }
 
 func main() {
@@ -69,7 +71,7 @@ func choose(ctx context.Context, args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "usage: go run ./build/lab EXPERIMENT [flags]")
 	for _, e := range experiments {
-		fmt.Fprintf(os.Stderr, "  %-8s %s\n", e.name, e.short)
+		fmt.Fprintf(os.Stderr, "  %-11s %s\n", e.name, e.short)
 	}
 	return 2
 }

@@ -195,7 +195,7 @@ func (b *bridge) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 	}
 	n, where := b.where(in.NodeId)
 	out.OpenFlags = fuse.FOPEN_DIRECT_IO
-	op, done := Op{Kind: Open, Path: where}, func(Fault) error { return nil }
+	op, done := Op{Kind: Open, Path: where, Writes: in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY}, func(Fault) error { return nil }
 	if in.Flags&syscall.O_TRUNC != 0 {
 		op.Kind, done = Truncate, func(Fault) error { return b.d.truncate(n, 0) }
 	}
@@ -286,7 +286,7 @@ func (b *bridge) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut
 	const block = 4096
 	out.Bsize, out.Frsize, out.NameLen = block, block, 255
 	out.Blocks = uint64(b.d.options.Bytes) / block
-	out.Bfree = uint64(max(b.d.options.Bytes-b.d.used, 0)) / block
+	out.Bfree = uint64(max(b.d.options.Bytes-b.d.used-b.d.others, 0)) / block
 	out.Bavail, out.Files, out.Ffree = out.Bfree, 1<<20, 1<<20
 	return fuse.OK
 }

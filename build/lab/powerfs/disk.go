@@ -33,6 +33,7 @@ type Disk struct {
 	nodes   map[uint64]*node // all that were ever seen; a Disk does not live long
 	last    uint64           // number of the newest node
 	used    int64            // bytes in files that have a name
+	others  int64            // bytes that others hold
 	names   []rename         // not yet durable, in order
 }
 
@@ -179,7 +180,7 @@ func (d *Disk) grow(n *node, size int64) error {
 		return nil
 	}
 	if !n.unlinked {
-		if d.used+by > d.options.Bytes {
+		if d.used+d.others+by > d.options.Bytes {
 			return syscall.ENOSPC
 		}
 		d.used += by

@@ -326,6 +326,25 @@ func TestTheSameSeedLeavesTheSameDisk(t *testing.T) {
 	}
 }
 
+func TestADiskThatOthersFillTakesOnlyWhatWasFreed(t *testing.T) {
+	s := script{t, New(Options{})}
+	s.create("/a")
+	s.write("/a", 0, strings.Repeat("x", 900))
+	s.d.SetHook(func(op Op) Fault { return Fault{Full: op.Kind == List} })
+	if err := s.d.do(Op{Kind: List, Path: "/"}, func(Fault) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	s.create("/b")
+	if _, err := s.d.write(s.node("/b"), 0, make([]byte, 1), Fault{}); err != syscall.ENOSPC {
+		t.Errorf("got %v, want ENOSPC", err)
+	}
+	s.write("/a", 0, strings.Repeat("y", 900)) // it has its blocks
+	s.remove("/a")
+	s.write("/b", 0, strings.Repeat("x", 900))
+	s.d.MakeRoom()
+	s.write("/b", 900, strings.Repeat("x", 900))
+}
+
 func TestAFullDiskTakesNoMore(t *testing.T) {
 	s := script{t, New(Options{Bytes: 1000})}
 	s.create("/a")

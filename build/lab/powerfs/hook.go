@@ -41,6 +41,7 @@ type Op struct {
 	To     string // Rename: the new one
 	Offset int64  // Read, Write: where; Truncate: the new length
 	Size   int    // Read, Write: how many bytes
+	Writes bool   // Open: for writing
 }
 
 // A Hook sees each operation before it is done and says what becomes of it. It
@@ -54,6 +55,7 @@ type Fault struct {
 	Skip  bool           // a sync says that it is done, and is not
 	Delay time.Duration  // it takes that long
 	Spoil func(p []byte) // of what a read returns
+	Full  bool           // from now on the disk has no room but what is freed; see SetBytes
 	Stop  Stop
 }
 
@@ -78,6 +80,9 @@ func (d *Disk) do(op Op, fn func(Fault) error) error {
 	var f Fault
 	if d.options.Hook != nil {
 		f = d.options.Hook(op)
+	}
+	if f.Full {
+		d.others = d.options.Bytes - d.used
 	}
 	if f.Delay > 0 {
 		d.mu.Unlock()
@@ -154,6 +159,13 @@ func (d *Disk) SetHook(h Hook) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.options.Hook = h
+}
+
+// MakeRoom takes away what others have filled the disk with.
+func (d *Disk) MakeRoom() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.others = 0
 }
 
 // Count returns how many operations of a kind were begun.
