@@ -96,7 +96,8 @@ func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
 // denies to say what it holds.
 type unlisted struct {
 	transport.Destination
-	denials int // to come
+	denials int  // to come
+	caller  bool // they are for who asks
 	creates int
 }
 
@@ -117,17 +118,21 @@ func (u *unlisted) Create(ctx context.Context, o transport.Object) (string, erro
 func (u *unlisted) Find(ctx context.Context, key string) ([]transport.Upload, *transport.Stored, error) {
 	if u.denials > 0 {
 		u.denials--
-		return nil, nil, &transport.Error{Op: "find", Key: key, Kind: transport.Denied, Err: errors.New("the clock is wrong, or you may not list")}
+		return nil, nil, &transport.Error{Op: "find", Key: key, Kind: transport.Denied, Caller: u.caller, Err: errors.New("the clock is wrong, or you may not list")}
 	}
 	return u.Destination.Find(ctx, key)
 }
 
 func TestOnlyWhoIsDeniedForGoodLeavesAnUploadBehind(t *testing.T) {
-	for denials, left := range map[int]int{0: 0, 1: 0, 100: 1} {
+	for _, tt := range []struct {
+		denials int
+		caller  bool // else a permission is lacking
+		left    int
+	}{{0, false, 0}, {1, false, 0}, {100, false, 1}, {100, true, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
 			out := filepath.Join(dir, "archive")
-			to := &unlisted{Destination: newLocal(t, out), denials: denials}
+			to := &unlisted{Destination: newLocal(t, out), denials: tt.denials, caller: tt.caller}
 			e, err := engine.New(engine.Config{
 				StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1},
 				Streams:      []engine.Stream{{Name: "log", Object: engine.Object{MaxBytes: 1 << 20}, Destination: "disk"}},
@@ -144,8 +149,8 @@ func TestOnlyWhoIsDeniedForGoodLeavesAnUploadBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 			uploads, obj, err := to.Destination.Find(t.Context(), key)
-			if err != nil || obj == nil || len(uploads) != left {
-				t.Errorf("denied %d times: %d uploads left behind, object %v, %v; want %d and the object", denials, len(uploads), obj, err, left)
+			if err != nil || obj == nil || len(uploads) != tt.left {
+				t.Errorf("denied %d times, caller %v: %d uploads left behind, object %v, %v; want %d and the object", tt.denials, tt.caller, len(uploads), obj, err, tt.left)
 			}
 		})
 	}

@@ -217,15 +217,17 @@ func (e *Engine) sweep(ctx context.Context, t task) error {
 	return e.leave(t, found)
 }
 
-// leave says that an upload may be left behind if err is that ending it is
-// denied, and not for the first time: a wrong clock or keys that have run out
-// are put right, a permission that is lacking stays away. It returns any other
+// leave says that an upload may be left behind if err is that ending it is not
+// permitted, and was not the time before: any box on the way can answer 403 once.
+// With a wrong clock or keys that have run out nothing else could be done
+// either, so there is nothing to be gained by going on. It returns any other
 // error, and nil for one that there is none of.
 func (e *Engine) leave(t task, err error) error {
+	var te *transport.Error
 	switch kind := transport.KindOf(err); {
 	case err == nil, kind == transport.Gone:
 		return nil
-	case kind == transport.Denied && t.denied > 0:
+	case kind == transport.Denied && t.denied > 0 && errors.As(err, &te) && !te.Caller:
 		e.log.Warn("an upload may be left behind: it may not be looked for and ended", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
 		return nil
 	}

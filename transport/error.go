@@ -47,7 +47,10 @@ type Error struct {
 	// Unknown: the call may have taken effect although it failed (its reply was
 	// lost or made no sense). False is a promise that it has not.
 	Unknown bool
-	Err     error // the cause, and a hint if the operator can act; no secrets
+	// Caller: it was denied for who asks or when (keys, clock, address, certificate),
+	// not for what is asked, so that no other call would be let in either.
+	Caller bool
+	Err    error // the cause, and a hint if the operator can act; no secrets
 }
 
 // Error returns "op key [part n]: cause".

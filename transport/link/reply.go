@@ -53,7 +53,7 @@ func Unanswered(e *transport.Error, err error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Err = err
 	case denied:
-		e.Kind, e.Unknown = transport.Denied, false
+		e.Kind, e.Unknown, e.Caller = transport.Denied, false, true
 		e.Err = fmt.Errorf("%w; %s", e.Err, hint)
 	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns), errors.As(err, &proxy):
 		e.Unknown = false // nothing was sent

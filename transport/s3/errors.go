@@ -87,7 +87,7 @@ func fail(op, key string, err error) *transport.Error {
 	isAPI := errors.As(err, &api)
 	switch {
 	case errors.As(err, &keys) && keys.Op == "credentials": // there are none, so nothing was sent
-		e.Kind, e.RetryAfter, e.Err = keys.Kind, keys.RetryAfter, keys
+		e.Kind, e.RetryAfter, e.Caller, e.Err = keys.Kind, keys.RetryAfter, keys.Kind == transport.Denied, keys
 	case errors.As(err, &reply) && reply.HTTPResponse() != nil && reply.HTTPStatusCode() != 0:
 		classify(e, reply, api, isAPI)
 	case errors.As(err, &params), errors.As(err, &encoding):
@@ -136,8 +136,15 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 	if r.status == http.StatusServiceUnavailable && e.Kind == transport.Temporary {
 		e.Kind = transport.Throttled
 	}
+	e.Caller = e.Kind == transport.Denied && !r.forbids() && r.hint != kmsHint
 	e.RetryAfter = link.RetryAfter(reply.HTTPResponse().Header)
 	e.Unknown = r.status/100 == 2 || r.status/100 == 5 && r.code != "NotImplemented"
+}
+
+// forbids reports whether a permission is lacking, which no new keys and no
+// right clock would bring.
+func (r *refusal) forbids() bool {
+	return r.code == "AccessDenied" || r.code == "Forbidden" || r.code == "" && r.status == http.StatusForbidden
 }
 
 // codeOf is the error code that a server answered, empty if none.

@@ -170,10 +170,10 @@ func (d *Destination) found(ctx context.Context, c claim, r transport.Receipt) (
 	return transport.Receipt{}, &transport.Error{Op: c.op, Key: c.o.Key, Kind: transport.KindOf(err), Unknown: true, Err: err}
 }
 
-// forbidden reports whether a permission is lacking, which no new keys and no
-// right clock would bring.
+// forbidden reports whether err says that a permission is lacking.
 func forbidden(err error) bool {
-	return transport.KindOf(err) == transport.Denied && slices.Contains([]string{"", "AccessDenied", "Forbidden"}, codeOf(err))
+	r := (*refusal)(nil)
+	return transport.KindOf(err) == transport.Denied && errors.As(err, &r) && r.forbids()
 }
 
 // fate looks at the upload where the object may not be looked at: a server that
