@@ -26,16 +26,22 @@ var dead = []string{
 	"TokenRefreshRequired", "UnrecognizedClientException",
 }
 
-// TellRefusals returns what tells r, once it is among the APIOptions of a client,
-// of each request that was refused for its credentials.
-func TellRefusals(r Refusable) func(*middleware.Stack) error {
+// Dead reports whether an error code says that the keys themselves are no good.
+func Dead(code string) bool { return slices.Contains(dead, code) }
+
+// TellRefusals returns what tells each of to, once it is among the APIOptions of a
+// client, of each request that was refused for its credentials. A client takes
+// it once.
+func TellRefusals(to ...Refusable) func(*middleware.Stack) error {
 	return func(s *middleware.Stack) error {
 		// Before all others of its step: it sees the error that these made of the reply.
 		return s.Deserialize.Add(middleware.DeserializeMiddlewareFunc("TellOfRefusals",
 			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 				out, meta, err := next.HandleDeserialize(ctx, in)
 				if id, dead, refused := refusedKeys(in.Request, err); refused {
-					r.Refused(id, dead)
+					for _, r := range to {
+						r.Refused(id, dead)
+					}
 				}
 				return out, meta, err
 			}), middleware.Before)
@@ -47,7 +53,7 @@ func TellRefusals(r Refusable) func(*middleware.Stack) error {
 func refusedKeys(request any, err error) (id string, isDead, refused bool) {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		isDead = slices.Contains(dead, api.ErrorCode())
+		isDead = Dead(api.ErrorCode())
 	}
 	var reply *smithyhttp.ResponseError
 	if errors.As(err, &reply) && reply.HTTPResponse() != nil {

@@ -19,6 +19,8 @@
 //   - Encryption that was asked for and is not confirmed is an error before a
 //     byte is sent: some servers take a customer's key and ignore it.
 //   - A 307 is followed, signed anew, within the same service and nowhere else.
+//   - A directory bucket's sessions are got, and renewed before they end, within
+//     the call that needs them, by the server's clock.
 //
 // The package must never retry, log, buffer a body, or let the SDK read
 // configuration from its surroundings.
@@ -79,8 +81,8 @@
 //	note: directory buckets, zonal endpoint, no path style | Config.checkDirectory, Config.options | TestADirectoryBucketIsSpokenToByItsRules
 //	permissions of general purpose buckets | Destination.permission, actions | TestARefusalSaysWhatTheOperatorCanDo
 //	kms:Decrypt, with a checksum and SSE-KMS | Destination.permission, kmsHint | TestARefusalSaysWhatTheOperatorCanDo
-//	permissions of directory buckets, CreateSession | Config.options | TestADirectoryBucketIsSpokenToByItsRules, TestASessionIsRenewedBeforeItIsUsed
-//	kms:GenerateDataKey, directory buckets with SSE-KMS | Destination.permission, kmsHint | TestARefusalSaysWhatTheOperatorCanDo
+//	permissions of directory buckets, CreateSession, its refresh | sessionIssuer.Issue, enter.HandleInitialize | TestASessionIsRenewedBeforeItEndsWhateverTheClock, TestASessionThatIsRefusedIsNotUsedAgain, TestWhyThereIsNoSessionIsSaid
+//	kms:GenerateDataKey, directory buckets with SSE-KMS | Destination.permission, kmsHint, sessionIssuer.Issue | TestARefusalSaysWhatTheOperatorCanDo, TestASessionEncryptsAsItsObjectsAreToBe
 //	error EntityTooSmall | wrongParts, Destination.nameWrong, hints | TestARefusalOfCompleteIsSettledByWhatIsThere, TestAnErrorInsideA200IsTheErrorThatItNames
 //	error InvalidPart: not found, or another ETag | Destination.nameWrong, samePart | TestOfTenThousandPartsOnlyTheLostGoAgain, TestS3KeepsTheContract
 //	error InvalidPartOrder | transport.Object.CheckParts, Destination.nameWrong | TestPartsAreConsecutiveFromOne, TestAnErrorInsideA200IsTheErrorThatItNames

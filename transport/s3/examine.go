@@ -80,10 +80,14 @@ func (d *Destination) Lacks(t transport.Trial, err error) string {
 	switch {
 	case strings.HasPrefix(code, "KMS."):
 		return "kms:GenerateDataKey and kms:Decrypt, with a key that is enabled"
-	case statusOf(err) != http.StatusForbidden || !slices.Contains([]string{"", "AccessDenied", "Forbidden"}, code):
+	case !forbidden(err):
 		return "" // it is not permission that is missing; the error says what
 	}
-	return strings.Join(append([]string{granted[t]}, d.alsoWanted(t)...), " or ")
+	action := granted[t]
+	if d.directory {
+		action = createSession
+	}
+	return strings.Join(append([]string{action}, d.alsoWanted(t)...), " or ")
 }
 
 // alsoWanted are the other permissions that a trial needs with this config. A
@@ -103,7 +107,6 @@ func (d *Destination) alsoWanted(t transport.Trial) (more []string) {
 		add(creates || t == transport.TrialPart, "kms:GenerateDataKey")
 		add(t == transport.TrialPart || t == transport.TrialComplete || t == transport.TrialCondition || t == transport.TrialHead, "kms:Decrypt")
 	}
-	add(d.directory, "s3express:CreateSession")
 	add(f.owner != nil, "a bucket of the account expected_owner")
 	return more
 }

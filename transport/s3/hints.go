@@ -12,6 +12,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/creds"
 	"github.com/seed-7270d448/dray/transport/link"
 )
 
@@ -50,9 +51,23 @@ var actions = map[string]string{
 	"remove":       "s3:DeleteObject",
 }
 
+// action is what credentials must be allowed for op. To a directory bucket a
+// session lets in, and with it everything.
+func (d *Destination) action(op string) string {
+	if d.directory {
+		return createSession
+	}
+	return actions[op]
+}
+
+const createSession = "s3express:CreateSession"
+
 // fail is the package's fail with what this destination knows of the cause.
 func (d *Destination) fail(op, key string, err error) *transport.Error {
 	e := fail(op, key, err)
+	if _, unsent := e.Err.(*transport.Error); unsent { // for want of credentials, which it speaks of
+		return e
+	}
 	var (
 		r     *refusal
 		reply *smithyhttp.ResponseError
@@ -62,12 +77,14 @@ func (d *Destination) fail(op, key string, err error) *transport.Error {
 	}
 	switch region := rightRegion(reply.HTTPResponse().Header, r); {
 	case region != "" && region != d.region && (r.status/100 == 3 || r.status == http.StatusBadRequest || r.status == http.StatusForbidden):
-		e.Kind, r.hint = transport.Denied, fmt.Sprintf("the bucket is in another region: set region: %s", region)
+		e.Kind, e.Caller, r.hint = transport.Denied, true, fmt.Sprintf("the bucket is in another region: set region: %s", region)
 	case r.status == http.StatusTemporaryRedirect:
 		r.hint = fmt.Sprintf("it points to %s, which is not followed: it is not of the same service; check endpoint", link.Plain(reply.HTTPResponse().Header.Get("Location"), 100))
+	case d.directory && op != createSessionOp && creds.Dead(r.code):
+		e.Kind, e.Caller, r.hint = transport.Temporary, false, "the session has ended before its time; the next request gets another"
 	case r.code == "RequestTimeTooSkewed":
 		r.hint = fmt.Sprintf("check this device's clock: the server's says %s", link.Plain(reply.HTTPResponse().Header.Get("Date"), 40))
-	case r.status == http.StatusForbidden && (r.code == "AccessDenied" || r.code == "Forbidden" || r.code == ""):
+	case r.forbids():
 		r.hint = d.permission(op, r.text)
 	case r.code == "NoSuchKey" && d.form.ifMatch != nil:
 		e.Kind, r.hint = transport.Denied, "if_match is set, and there is no object to replace"
@@ -83,8 +100,9 @@ func (d *Destination) permission(op, text string) string {
 		return kmsHint
 	}
 	var b strings.Builder
-	b.WriteString("check that the credentials may " + actions[op])
-	writes := actions[op] == "s3:PutObject"
+	action := d.action(op)
+	b.WriteString("check that the credentials may " + action)
+	writes := action == "s3:PutObject" || action == createSession
 	if writes && d.form.encryption == types.ServerSideEncryptionAwsKms {
 		b.WriteString(", and kms:GenerateDataKey and kms:Decrypt with encryption.kms_key")
 	}

@@ -11,15 +11,21 @@ import (
 	"github.com/seed-7270d448/dray/transport/creds"
 )
 
-// sign sets what the client signs with.
-func (c *Config) sign(o *s3.Options) {
+// sign sets what d's client signs with, and has each refusal told to who can get
+// other keys.
+func (c *Config) sign(d *Destination, o *s3.Options) {
 	o.Credentials = c.Credentials
 	if c.Credentials == nil {
 		o.Credentials = c.fixed()
 	}
+	var refusable []creds.Refusable
 	if r, ok := c.Credentials.(creds.Refusable); ok {
-		o.APIOptions = append(o.APIOptions, creds.TellRefusals(r))
+		refusable = append(refusable, r)
 	}
+	if d.directory {
+		refusable = append(refusable, d.inSession(o))
+	}
+	o.APIOptions = append(o.APIOptions, creds.TellRefusals(refusable...))
 }
 
 // fixed returns a provider of the keys in c.

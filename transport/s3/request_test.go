@@ -252,16 +252,6 @@ func TestADirectoryBucketIsSpokenToByItsRules(t *testing.T) {
 	}
 }
 
-func TestASessionIsRenewedBeforeItIsUsed(t *testing.T) {
-	expired := usual["session"]
-	expired.Body = strings.ReplaceAll(expired.Body, "2099", "2001")
-	w := &wire{say: once("session", &expired, stored("some bytes", nil))}
-	everyCall(t, wired(t, w, func(c *Config) { c.Bucket = "b--euw1-az1--x-s3" }))
-	if got := len(w.of("session")); got != 2 {
-		t.Errorf("%d sessions, want one that had expired and one that lasts", got)
-	}
-}
-
 func TestMetadataIsBounded(t *testing.T) {
 	d := wired(t, &wire{}, func(c *Config) { c.Metadata = map[string]string{"x": strings.Repeat("x", 1000)} })
 	o := transport.Object{Key: "k", Metadata: map[string]string{"y": strings.Repeat(" ", 400)}} // 1200 bytes as sent

@@ -86,8 +86,7 @@ func New(c Config) (*Destination, error) {
 		prefix += "/"
 	}
 	options := c.options()
-	return &Destination{
-		client:   s3.New(options),
+	d := &Destination{
 		link:     c.HTTP,
 		bucket:   c.Bucket,
 		prefix:   prefix,
@@ -96,7 +95,10 @@ func New(c Config) (*Destination, error) {
 		form:     newForm(c.Write),
 
 		directory: c.directory(),
-	}, nil
+	}
+	c.sign(d, &options)
+	d.client = s3.New(options)
+	return d, nil
 }
 
 func (c *Config) check() error {
@@ -160,7 +162,6 @@ func (c *Config) options() s3.Options {
 		}
 	}
 	c.Variant.apply(&o)
-	c.sign(&o)
 	return o
 }
 

@@ -51,6 +51,7 @@ func TestS3KeepsTheContractWhereNoServerToInstallDoes(t *testing.T) {
 	}{
 		"directory bucket":                 {"dray--use1-az4--x-s3", Write{}},
 		"directory bucket, SHA-256":        {"dray--use1-az4--x-s3", Write{Checksum: "sha256"}},
+		"directory bucket, SSE-KMS":        {"dray--use1-az4--x-s3", Write{Encryption: Encryption{Type: "kms", KMSKey: "key", BucketKey: true}}},
 		"customer's key":                   {"dray-bucket", customer},
 		"customer's key, composite CRC32C": {"dray-bucket", Write{Encryption: customer.Encryption, ChecksumType: "composite"}},
 		"Amazon's own host, no path style": {"dray-bucket", Write{}},

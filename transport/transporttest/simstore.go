@@ -36,12 +36,33 @@ var simHashes = map[string]func() hash.Hash{
 	"Sha256":    sha256.New,
 }
 
+// encryption is what objects are encrypted with at rest, save for SSE-C.
+type encryption struct{ algorithm, key string }
+
+func encryptionOf(h http.Header) encryption {
+	return encryption{h.Get("X-Amz-Server-Side-Encryption"), h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
+}
+
+// encryption is that of an object which r makes: its session's, or what it asks
+// for itself; else Amazon's own.
+func (s *Simulator) encryption(r *http.Request) encryption {
+	e := s.sessions[r.Header.Get("X-Amz-S3session-Token")].encryption
+	if !s.directory() {
+		e = encryptionOf(r.Header)
+	}
+	if e.algorithm == "" {
+		e.algorithm = "AES256"
+	}
+	return e
+}
+
 // simForm is what an object was begun with.
 type simForm struct {
+	atRest    encryption
 	key       string
 	metadata  map[string]string
 	customer  string // MD5 of the customer's key; empty: none
-	algorithm string // of its checksum, as in simHashes; empty: none
+	checksum  string // its algorithm, as in simHashes; empty: none
 	composite bool
 }
 
@@ -82,7 +103,7 @@ func (s *Simulator) do(r *http.Request, c call, body []byte) *CannedReply {
 	}
 	switch c.op {
 	case "session":
-		return s.createSession()
+		return s.createSession(r)
 	case "create":
 		return s.create(r, key, customer)
 	case "part":
@@ -119,16 +140,21 @@ func customerOf(r *http.Request) (string, *CannedReply) {
 	return sum, nil
 }
 
-// echo says in the reply which key was used.
-func echo(c *CannedReply, customer string) *CannedReply {
-	if customer != "" {
-		c.Header[sseAlgorithm], c.Header[sseMD5] = "AES256", customer
+// echo says in the reply how the object is encrypted.
+func (f *simForm) echo(c *CannedReply) *CannedReply {
+	if f.customer != "" {
+		c.Header[sseAlgorithm], c.Header[sseMD5] = "AES256", f.customer
+		return c
+	}
+	c.Header["X-Amz-Server-Side-Encryption"] = f.atRest.algorithm
+	if f.atRest.key != "" {
+		c.Header["X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"] = f.atRest.key
 	}
 	return c
 }
 
-func newForm(r *http.Request, key, customer string) simForm {
-	f := simForm{key: key, customer: customer, metadata: map[string]string{}}
+func (s *Simulator) form(r *http.Request, key, customer string) simForm {
+	f := simForm{atRest: s.encryption(r), key: key, customer: customer, metadata: map[string]string{}}
 	for name, values := range r.Header {
 		if n, ok := strings.CutPrefix(strings.ToLower(name), "x-amz-meta-"); ok {
 			f.metadata[n] = values[0]
@@ -138,22 +164,22 @@ func newForm(r *http.Request, key, customer string) simForm {
 }
 
 func (s *Simulator) create(r *http.Request, key, customer string) *CannedReply {
-	f := newForm(r, key, customer)
+	f := s.form(r, key, customer)
 	if a := r.Header.Get("X-Amz-Checksum-Algorithm"); a != "" {
-		f.algorithm = a[:1] + strings.ToLower(a[1:])
-		if simHashes[f.algorithm] == nil {
+		f.checksum = a[:1] + strings.ToLower(a[1:])
+		if simHashes[f.checksum] == nil {
 			return s3Error(400, "InvalidRequest")
 		}
 	}
 	kind := r.Header.Get("X-Amz-Checksum-Type")
-	f.composite = kind == "COMPOSITE" || kind == "" && f.algorithm != "Crc64nvme"
-	if strings.HasPrefix(f.algorithm, "Sha") && !f.composite || f.algorithm == "Crc64nvme" && f.composite {
+	f.composite = kind == "COMPOSITE" || kind == "" && f.checksum != "Crc64nvme"
+	if strings.HasPrefix(f.checksum, "Sha") && !f.composite || f.checksum == "Crc64nvme" && f.composite {
 		return s3Error(400, "InvalidRequest")
 	}
 	id := rand.Text()
 	s.uploads[id] = &simUpload{f, map[int]simPart{}}
-	return echo(xmlReply(200, fmt.Sprintf("<InitiateMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><UploadId>%s</UploadId></InitiateMultipartUploadResult>",
-		s.Bucket, text(key), id)), customer)
+	return f.echo(xmlReply(200, fmt.Sprintf("<InitiateMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><UploadId>%s</UploadId></InitiateMultipartUploadResult>",
+		s.Bucket, text(key), id)))
 }
 
 func (u *simUpload) put(r *http.Request, n int, body []byte) *CannedReply {
@@ -161,8 +187,8 @@ func (u *simUpload) put(r *http.Request, n int, body []byte) *CannedReply {
 		return s3Error(400, "InvalidArgument")
 	}
 	p := simPart{body: body, etag: `"` + rand.Text() + `"`} // encrypted, or of a directory bucket: no MD5
-	if u.form.algorithm != "" {
-		p.sum = r.Header.Get("X-Amz-Checksum-" + u.form.algorithm)
+	if u.form.checksum != "" {
+		p.sum = r.Header.Get("X-Amz-Checksum-" + u.form.checksum)
 		switch {
 		case p.sum == "":
 			return s3Error(400, "InvalidRequest")
@@ -173,14 +199,14 @@ func (u *simUpload) put(r *http.Request, n int, body []byte) *CannedReply {
 	u.parts[n] = p
 	reply := &CannedReply{Status: 200, Header: map[string]string{"ETag": p.etag}}
 	if p.sum != "" {
-		reply.Header["X-Amz-Checksum-"+u.form.algorithm] = p.sum
+		reply.Header["X-Amz-Checksum-"+u.form.checksum] = p.sum
 	}
-	return echo(reply, u.form.customer)
+	return u.form.echo(reply)
 }
 
 // sum is the checksum of b.
 func (f *simForm) sum(b []byte) string {
-	h := simHashes[f.algorithm]()
+	h := simHashes[f.checksum]()
 	h.Write(b)
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
@@ -223,12 +249,12 @@ func (s *Simulator) complete(r *http.Request, id string, u *simUpload, body []by
 		sums = append(sums, raw...)
 	}
 	o := &simObject{form: u.form, body: all, etag: `"` + rand.Text() + "-" + strconv.Itoa(len(asked.Parts)) + `"`}
-	if f := &u.form; f.algorithm != "" {
+	if f := &u.form; f.checksum != "" {
 		o.sum = f.sum(all)
 		if f.composite {
 			o.sum = f.sum(sums) + "-" + strconv.Itoa(len(asked.Parts))
 		}
-		if given := r.Header.Get("X-Amz-Checksum-" + f.algorithm); given != "" && given != o.sum {
+		if given := r.Header.Get("X-Amz-Checksum-" + f.checksum); given != "" && given != o.sum {
 			return s3Error(400, "BadDigest")
 		}
 		if kind := r.Header.Get("X-Amz-Checksum-Type"); kind != "" && (kind == "COMPOSITE") != f.composite {
@@ -243,13 +269,13 @@ func (s *Simulator) complete(r *http.Request, id string, u *simUpload, body []by
 	}
 	s.objects[u.form.key] = o
 	delete(s.uploads, id)
-	tag := strings.ToUpper(u.form.algorithm)
+	tag := strings.ToUpper(u.form.checksum)
 	var checksum string
 	if tag != "" {
 		checksum = fmt.Sprintf("<Checksum%s>%s</Checksum%s><ChecksumType>%s</ChecksumType>", tag, o.sum, tag, o.form.kind())
 	}
-	return echo(xmlReply(200, fmt.Sprintf("<CompleteMultipartUploadResult><Location>https://%s/%s</Location><Bucket>%s</Bucket><Key>%s</Key><ETag>%s</ETag>%s</CompleteMultipartUploadResult>",
-		s.Host, text(u.form.key), s.Bucket, text(u.form.key), text(o.etag), checksum)), u.form.customer)
+	return u.form.echo(xmlReply(200, fmt.Sprintf("<CompleteMultipartUploadResult><Location>https://%s/%s</Location><Bucket>%s</Bucket><Key>%s</Key><ETag>%s</ETag>%s</CompleteMultipartUploadResult>",
+		s.Host, text(u.form.key), s.Bucket, text(u.form.key), text(o.etag), checksum)))
 }
 
 func (f *simForm) kind() string {
@@ -263,21 +289,21 @@ func (s *Simulator) put(r *http.Request, key, customer string, body []byte) *Can
 	if r.Header.Get("If-None-Match") == "*" && s.objects[key] != nil {
 		return s3Error(412, "PreconditionFailed")
 	}
-	o := &simObject{form: newForm(r, key, customer), body: body, etag: `"` + rand.Text() + `"`}
+	o := &simObject{form: s.form(r, key, customer), body: body, etag: `"` + rand.Text() + `"`}
 	reply := &CannedReply{Status: 200, Header: map[string]string{"ETag": o.etag}}
 	for name := range simHashes {
 		given := r.Header.Get("X-Amz-Checksum-" + name)
 		if given == "" {
 			continue
 		}
-		o.form.algorithm, o.sum = name, given
+		o.form.checksum, o.sum = name, given
 		if o.form.sum(body) != given {
 			return s3Error(400, "BadDigest")
 		}
 		reply.Header["X-Amz-Checksum-"+name], reply.Header["X-Amz-Checksum-Type"] = given, o.form.kind()
 	}
 	s.objects[key] = o
-	return echo(reply, customer)
+	return o.form.echo(reply)
 }
 
 func (s *Simulator) get(r *http.Request, key, customer string) *CannedReply {
@@ -301,12 +327,12 @@ func (s *Simulator) get(r *http.Request, key, customer string) *CannedReply {
 		reply.Header["X-Amz-Meta-"+name] = value
 	}
 	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && o.sum != "" {
-		reply.Header["X-Amz-Checksum-"+o.form.algorithm], reply.Header["X-Amz-Checksum-Type"] = o.sum, o.form.kind()
+		reply.Header["X-Amz-Checksum-"+o.form.checksum], reply.Header["X-Amz-Checksum-Type"] = o.sum, o.form.kind()
 	}
 	if r.Method == http.MethodGet {
 		reply.Body = string(o.body)
 	}
-	return echo(reply, customer)
+	return o.form.echo(reply)
 }
 
 // list lists the parts of an upload, in pages of 1000 at most.
@@ -326,7 +352,7 @@ func (u *simUpload) list(r *http.Request, id string) *CannedReply {
 			truncated = true
 			break
 		}
-		p, tag := u.parts[n], strings.ToUpper(u.form.algorithm)
+		p, tag := u.parts[n], strings.ToUpper(u.form.checksum)
 		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag><Size>%d</Size>", n, text(p.etag), len(p.body))
 		if tag != "" {
 			fmt.Fprintf(&b, "<Checksum%s>%s</Checksum%s>", tag, p.sum, tag)

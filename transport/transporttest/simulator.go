@@ -38,8 +38,8 @@ type SimulatorOptions struct {
 //   - Every request is signed right, of the right region and service, at most
 //     15 minutes old; a payload hash, if there is one, is that of the body.
 //   - A directory bucket wants a session (CreateSession) and its token, until it
-//     expires; it refuses RequestPayer, SSE-C, tags and locks, and lists uploads
-//     by prefixes that end in a slash alone.
+//     expires; it refuses RequestPayer, SSE-C, tags and locks, encryption that is
+//     not the session's, and lists uploads by prefixes that end in a slash alone.
 //   - An object with a customer's key wants the key and its MD5 on every call,
 //     and wants the same key each time.
 //   - An upload with a checksum wants one of each part, parts numbered from 1
@@ -74,8 +74,9 @@ type Simulator struct {
 }
 
 type session struct {
-	keys    Keys
-	expires time.Time
+	keys       Keys
+	expires    time.Time
+	encryption encryption // of all that is made in it
 }
 
 // StartSimulator starts one that ends with the test.
@@ -322,13 +323,16 @@ func (s *Simulator) admit(r *http.Request, c call, body []byte) *CannedReply {
 				return s3Error(501, "NotImplemented")
 			}
 		}
+		if asked := encryptionOf(r.Header); c.op != "session" && asked != (encryption{}) && asked != s.encryption(r) {
+			return s3Error(400, "InvalidRequest")
+		}
 	}
 	return nil
 }
 
 // createSession gives temporary keys for the directory bucket.
-func (s *Simulator) createSession() *CannedReply {
-	in := session{Keys{"ASIA" + rand.Text()[:16], rand.Text()}, time.Now().Add(s.sessionLife)}
+func (s *Simulator) createSession(r *http.Request) *CannedReply {
+	in := session{Keys{"ASIA" + rand.Text()[:16], rand.Text()}, time.Now().Add(s.sessionLife), encryptionOf(r.Header)}
 	token := rand.Text()
 	s.sessions[token] = in
 	return xmlReply(200, fmt.Sprintf("<CreateSessionResult><Credentials><SessionToken>%s</SessionToken><SecretAccessKey>%s</SecretAccessKey>"+

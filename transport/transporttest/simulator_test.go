@@ -160,6 +160,8 @@ func TestSimulatorWantsWhatADirectoryBucketWants(t *testing.T) {
 	if err != nil || len(list.Uploads) != 1 {
 		t.Errorf("list: %v, %v, want one upload", list, err)
 	}
+	_, err = create("dir/kms", func(in *s3.CreateMultipartUploadInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKms })
+	refused(t, "encryption that is not the session's", err, "InvalidRequest")
 	s.ExpireSessions()
 	_, err = create("late", nil)
 	refused(t, "an expired session", err, "ExpiredToken")
