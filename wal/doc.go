@@ -47,7 +47,8 @@
 //	        there, or not. Start-up takes each that follows its predecessor and
 //	        stops at the first that does not; it syncs the slot before it calls
 //	        any of them kept, since they may have come from the page cache of a
-//	        killed process. Frames of a record whose last frame is missing are
+//	        killed process, and writes those of the last sync again before that,
+//	        since that sync may have failed (A5). Frames of a record whose last frame is missing are
 //	        wiped before that, so that no later frame is taken for their rest.
 //	        After: kept.
 //	roll    The journal's sync of Roll. Before: the slot belongs to nobody. After:

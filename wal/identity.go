@@ -63,13 +63,9 @@ func lockDir(dir string) (*os.File, error) {
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))
 		return nil, &InUseError{Dir: dir, PID: pid}
 	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("state folder: %w", err)
+	// The number is for messages alone: on a full disk start-up goes on without it.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 	return f, nil
 }

@@ -36,8 +36,9 @@ import (
 //	append   The sync in tidwall's Write. Before it: a torn tail, which is cut off
 //	         and synced before anything is written behind it; whole records in
 //	         front of the tear are replayed, for each prefix of a batch is a legal
-//	         state. After it: replayed. What start-up replays it has synced first,
-//	         so nothing is acted on that a second cut could take away (A1, A4).
+//	         state. After it: replayed. The last append may be one whose sync has
+//	         failed, so start-up writes it again and syncs before it replays: nothing
+//	         is acted on that a second cut could take away (A1, A4, A5).
 //	roll     The sync of dir after the rename from N.new to N. Before it: N-1 counts,
 //	         or already N; both hold the same facts, for nothing was appended to
 //	         either since. N.new is removed. After it: N counts, N-1 is removed. No
@@ -192,11 +193,7 @@ func (j *journal) Close() error {
 	if j.log == nil {
 		return nil
 	}
-	log := j.log
-	j.log = nil
-	if err := log.Close(); err != nil {
-		return fmt.Errorf("close journal: %w", err)
-	}
+	j.giveUp()
 	return nil
 }
 
@@ -218,7 +215,7 @@ func (j *journal) write(recs [][]byte) error {
 		size += journalEntrySize(len(frame))
 	}
 	if err := j.log.WriteBatch(&batch); err != nil {
-		j.giveUp()
+		j.log = nil // not closed: tidwall would sync once more what has failed (A5)
 		return err
 	}
 	j.index += uint64(len(recs))
@@ -226,8 +223,7 @@ func (j *journal) write(recs [][]byte) error {
 	return nil
 }
 
-// giveUp closes the log for good. Everything that it acknowledged is durable;
-// after an error its file may hold more, and tidwall's memory of it may differ.
+// giveUp closes the log for good. Everything that it acknowledged is durable.
 func (j *journal) giveUp() {
 	if j.log == nil {
 		return

@@ -81,6 +81,7 @@ type journalFound struct {
 	records  int    // in snapshot and log
 	entries  uint64 // in the log
 	good     int64  // bytes of the log from its start that are in order
+	last     int64  // where the last append begins in them
 	torn     int64  // bytes of a torn tail behind them
 	damage   []string
 }
@@ -144,7 +145,7 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 		return found, err
 	}
 	found.records += s.records
-	found.entries, found.good = s.last, s.good
+	found.entries, found.good, found.last = s.last, s.good, s.startAt
 	switch {
 	case s.readErr != nil:
 		damaged("its log cannot be read behind byte %d: %v", s.off, s.readErr)

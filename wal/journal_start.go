@@ -133,14 +133,18 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 }
 
 // resume makes durable what was replayed, cuts off a torn tail and opens the log.
+// All appends but the last were synced, or another generation would have begun.
 func (j *journal) resume(number uint64, found journalFound) error {
 	path := filepath.Join(j.dir, journalFolderName(number), journalLogName, journalSegmentName)
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	if found.torn > 0 {
 		err = file.Truncate(found.good)
+	}
+	if err == nil {
+		err = rewrite(file, found.last, found.good)
 	}
 	if err == nil {
 		err = file.Sync()

@@ -19,8 +19,8 @@ import (
 //
 // Under the assumptions A1 to A6 of the journal, the commit point of an append
 // is the sync of the current file. Before it there is a torn tail: start-up
-// moves it to receipts.damaged, the next append of the same process cuts it
-// off. After it the line is never written again. A rotation is a rename, the
+// moves it to receipts.damaged, the next append of the same process cuts it off
+// and goes on in another file (A5). After it the line is never written again. A rotation is a rename, the
 // sync of the folder, and a new file; cut in between, the file has one name or
 // the other and no line is lost.
 const (
@@ -39,6 +39,7 @@ type ledger struct {
 	next     int      // number of the next rotated file
 	file     *os.File // the current file; nil: its tail is unknown, or it has yet to be made
 	end      int64    // bytes of it that are acknowledged
+	spoiled  bool     // a write or a sync of it failed: another file has to be begun
 	closed   bool
 }
 
@@ -79,6 +80,11 @@ func (l *ledger) append(line []byte) error {
 	if err != nil {
 		return err
 	}
+	if l.spoiled {
+		if err := l.leave(); err != nil {
+			return err
+		}
+	}
 	if l.file == nil {
 		if err := l.reopen(); err != nil {
 			return err
@@ -95,6 +101,7 @@ func (l *ledger) append(line []byte) error {
 	}
 	if err != nil {
 		// Neither the bytes nor a second sync of them can be trusted now.
+		l.spoiled = true
 		return errors.Join(err, l.release())
 	}
 	l.end += int64(len(sealed))
@@ -163,6 +170,10 @@ func (l *ledger) trim(scan ledgerScan) error {
 			return err
 		}
 	}
+	// The last line can be read, but its sync may have failed.
+	if err := rewrite(l.file, scan.last, scan.good); err != nil {
+		return err
+	}
 	if scan.good > 0 && !scan.terminated {
 		if _, err := l.file.WriteAt([]byte("\n"), scan.good); err != nil {
 			return err
@@ -214,6 +225,25 @@ func isZero(r io.Reader) (bool, error) {
 			return true, err
 		}
 	}
+}
+
+// leave gives up the current file, on which a write or a sync failed, and begins
+// another: its blocks may be bad. What was not acknowledged is cut off.
+func (l *ledger) leave() error {
+	if err := l.reopen(); err != nil {
+		return err
+	}
+	l.spoiled = false
+	if l.end > 0 {
+		return l.rotate()
+	}
+	if err := os.Remove(filepath.Join(l.dir, ledgerName)); err != nil {
+		return err
+	}
+	if err := l.release(); err != nil {
+		return err
+	}
+	return l.reopen()
 }
 
 // reopen opens the current file after an error and cuts off what was not

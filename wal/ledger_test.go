@@ -135,8 +135,8 @@ func TestLedgerRotatesAndReadsOldestFirst(t *testing.T) {
 }
 
 // After an error the tail of the file is unknown: the next Append cuts it back
-// to what was acknowledged.
-func TestLedgerMendsItselfAfterAnError(t *testing.T) {
+// to what was acknowledged, and goes on in another file, whose blocks are others.
+func TestLedgerGoesOnInAnotherFileAfterAnError(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, ledgerName)
 	l, _ := openTestLedger(t, dir, 0)
@@ -154,14 +154,41 @@ func TestLedgerMendsItselfAfterAnError(t *testing.T) {
 	if got, notes := ledgerLines(t, dir); !slices.Equal(got, []string{`{"a":1}`, `{"c":3}`}) || len(notes) != 0 {
 		t.Errorf("got %q, notes %q", got, notes)
 	}
+	if old, err := os.ReadFile(filepath.Join(dir, ledgerRotated(1))); err != nil || !strings.HasPrefix(string(old), `{"a":1,`) || strings.Count(string(old), "\n") != 1 {
+		t.Errorf("the file that failed: %q, %v", old, err)
+	}
 	// Another file in its place is no reason to write a hole.
 	if err := l.release(); err != nil {
 		t.Fatal(err)
 	}
 	journalWriteFile(t, path, []byte("x"))
 	ledgerAppend(t, l, `{"d":4}`)
-	if got, _ := ledgerLines(t, dir); !slices.Equal(got, []string{`{"d":4}`}) {
+	if got, _ := ledgerLines(t, dir); !slices.Equal(got, []string{`{"a":1}`, `{"d":4}`}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A file in which nothing was acknowledged is not kept for it.
+func TestLedgerReplacesAnEmptyFileAfterAnError(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := openTestLedger(t, dir, 0)
+	for range 3 {
+		if err := l.file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append([]byte(`{"a":1}`)); err == nil {
+			t.Fatal("Append on a broken file succeeded")
+		}
+		if err := l.leave(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ledgerAppend(t, l, `{"b":2}`)
+	if got, notes := ledgerLines(t, dir); !slices.Equal(got, []string{`{"b":2}`}) || len(notes) != 0 {
+		t.Errorf("got %q, notes %q", got, notes)
+	}
+	if numbers, err := listLedger(dir); err != nil || len(numbers) != 0 {
+		t.Errorf("rotated files %v, %v, want none", numbers, err)
 	}
 }
 

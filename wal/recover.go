@@ -62,6 +62,8 @@ type recovery struct {
 	posID  uint64
 	posOff int64
 	group  []int64 // file positions of frames whose last record is not whole yet
+	proven int64   // all below was synced, as a frame of the newest slot says
+	redo   int64   // file position there of the first frame that says so; all from it on may not be on flash
 	reuse  bool    // the newest slot can be appended to
 	wipe   bool    // the frame behind the last whole record is good, but given up
 }
@@ -144,6 +146,7 @@ func (r *recovery) slot(i int) error {
 		r.hole(at)
 	}
 	r.chain.at, r.chain.pos, r.group = r.slots[i].base, blockSize, nil
+	r.proven, r.redo = r.slots[i].base, 0
 	for last || r.chain.at < r.slots[i+1].base {
 		pos := r.chain.pos
 		h, payload, ok, err := r.chain.next(f)
@@ -151,6 +154,9 @@ func (r *recovery) slot(i int) error {
 			r.store.note("spool: %s at %d: %v", f.f.Name(), pos, err)
 		}
 		if ok {
+			if h.kept > r.proven {
+				r.proven, r.redo = h.kept, pos
+			}
 			if err := r.take(f, pos, &h, payload); err != nil {
 				return err
 			}
@@ -237,6 +243,7 @@ func (r *recovery) hole(end int64) {
 
 // reopen syncs the newest slot and opens it behind its last frame: what only
 // the page cache of the last run held must be on flash before it is called kept.
+// What the last sync covered is written again, for that sync may have failed.
 func (r *recovery) reopen(s *Stream) error {
 	if !r.reuse || r.store.journal == nil {
 		return nil
@@ -249,6 +256,9 @@ func (r *recovery) reopen(s *Stream) error {
 	f, err := os.OpenFile(r.store.slots.path(n), os.O_RDWR, 0)
 	if err == nil && r.wipe { // or a later frame could be taken for its rest
 		_, err = f.WriteAt(make([]byte, blockSize), r.chain.pos)
+	}
+	if err == nil {
+		err = rewrite(f, r.redo, r.chain.pos)
 	}
 	if err == nil {
 		err = fdatasync(f)

@@ -86,7 +86,9 @@ func TestWhatAKilledRunLeftInTheCacheIsMadeDurableBeforeItIsBuiltOn(t *testing.T
 			if err != nil {
 				t.Fatal(err)
 			}
-			through = killedAt(t, keeper(dir, 1), disk)
+			if through, err = killedAt(t, keeper(dir, 1), disk); err != nil {
+				t.Errorf("the first run: %v", err)
+			}
 			kept := keptBy(t, keeper(dir, 2))
 			found := disk.Cut(seed)
 			if err := m.Unmount(); err != nil {
@@ -106,8 +108,8 @@ func TestWhatAKilledRunLeftInTheCacheIsMadeDurableBeforeItIsBuiltOn(t *testing.T
 }
 
 // killedAt runs cmd and kills it when the disk stops. It says whether it ended
-// before that.
-func killedAt(t *testing.T, cmd *exec.Cmd, disk *powerfs.Disk) (through bool) {
+// before that, and how.
+func killedAt(t *testing.T, cmd *exec.Cmd, disk *powerfs.Disk) (through bool, err error) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -116,11 +118,8 @@ func killedAt(t *testing.T, cmd *exec.Cmd, disk *powerfs.Disk) (through bool) {
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case err := <-ended:
-		if err != nil {
-			t.Errorf("the first run: %v", err)
-		}
 		disk.SetHook(nil)
-		return true
+		return true, err
 	case <-disk.Stopped():
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -129,7 +128,7 @@ func killedAt(t *testing.T, cmd *exec.Cmd, disk *powerfs.Disk) (through bool) {
 	disk.SetHook(nil)
 	disk.Resume()
 	<-ended // killed
-	return false
+	return false, nil
 }
 
 func keptBy(t *testing.T, cmd *exec.Cmd) int64 {

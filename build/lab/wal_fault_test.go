@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/seed-7270d448/dray/build/lab/powerfs"
+)
+
+// A sync that failed leaves bytes that can be read and look clean, and are not
+// on flash. A run that is killed then tells the next one nothing of it: that
+// one must write them again, since to sync them would do nothing.
+func TestWhatAFailedSyncLeftInTheCacheIsWrittenAgainBeforeItIsBuiltOn(t *testing.T) {
+	mnt := filepath.Join(t.TempDir(), "mnt")
+	if err := os.Mkdir(mnt, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(mnt, "state")
+	for point, through := 1, false; !through; point++ {
+		var failed powerfs.Op
+		syncs := 0
+		disk := powerfs.New(powerfs.Options{Ordered: point%2 == 0})
+		disk.SetHook(func(op powerfs.Op) powerfs.Fault {
+			switch {
+			case failed.Path != "" && op.Kind.Changes():
+				return powerfs.Fault{Stop: powerfs.Before}
+			case op.Kind == powerfs.Sync:
+				if syncs++; syncs == point {
+					failed = op
+					return powerfs.Fault{Err: syscall.EIO}
+				}
+			}
+			return powerfs.Fault{}
+		})
+		m, err := disk.Mount(mnt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, err := killedAt(t, keeper(dir, 1), disk)
+		if through = ended && failed.Path == ""; through && err != nil {
+			t.Errorf("the first run: %v", err)
+		}
+		kept := keptBy(t, keeper(dir, 2))
+		found := disk.Cut(powerfs.Worst)
+		if err := m.Unmount(); err != nil {
+			t.Fatal(err)
+		}
+		if m, err = found.Mount(mnt); err != nil {
+			t.Fatal(err)
+		}
+		if again := keptBy(t, keeper(dir, 3)); again != kept+lineSize {
+			t.Errorf("the sync of %s failed, then a kill, then a cut: %d bytes and one more line were kept, there are %d", failed.Path, kept, again)
+		}
+		if err := m.Unmount(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
