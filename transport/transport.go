@@ -57,6 +57,11 @@ type Limits struct {
 	MaxPut    int64 // greatest size of a Put; 0: never Put, use parts
 	PartSize  int64 // the part size to use where nothing else is asked for
 
+	// Once says that what a call answers may not be had a second time, as the only
+	// name of an archive: so none is made while answers cannot be written down. Else
+	// calls go on meanwhile, since repeating them leads to the same object.
+	Once bool
+
 	// Hash names the digest that UploadPart and Put need besides CRC32C, which is
 	// always there; empty: none. The name is the destination's own, goes into
 	// durable state with each object, and stays with it when the config changes.
