@@ -32,6 +32,7 @@ type dispatcher struct {
 	e       *Engine
 	flights map[objectID]*flight
 	held    map[objectID]*held // objects that failed
+	rotten  rotten             // objects whose bytes could not be read
 	running int
 	turn    int // stream that is looked at first: each in turn
 	results chan result
@@ -50,7 +51,7 @@ func (t doubt) enough() bool { return t.objects >= 8 && t.fails < t.objects*t.ob
 
 // dispatch runs steps until ctx is done, and returns when all workers have.
 func (e *Engine) dispatch(ctx context.Context) {
-	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*held{}, results: make(chan result)}
+	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*held{}, rotten: rotten{}, results: make(chan result)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -155,7 +156,8 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if fl != nil && fl.alone {
 			return tasks
 		}
-		step := next(s, o, dest.limits, func(n int) bool { return fl != nil && fl.parts[n] })
+		lost := d.rotten.proven(id)
+		step := next(s, o, dest.limits, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil)
 		if step.action == actWait || step.action.alone() && fl != nil {
 			return tasks
 		}
@@ -184,6 +186,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 			fl.parts[step.part] = true
 		}
 		t := d.e.newTask(s, st, o, dest, step)
+		t.lost = lost
 		if h := d.held[id]; h != nil {
 			t.denied = h.denied
 		}
@@ -202,10 +205,14 @@ func (d *dispatcher) settle(r result) {
 		delete(d.flights, r.id)
 	}
 	now := time.Now()
+	d.rotten.learn(r, now)
 	if r.local == nil && r.err == nil {
 		delete(d.held, r.id)
 	} else {
 		d.hold(r, now)
+		if r.damage != nil && d.rotten.proven(r.id) != nil {
+			delete(d.held, r.id) // nothing is gained by reading it again
+		}
 	}
 	if !r.step.action.remote() {
 		return

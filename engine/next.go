@@ -17,14 +17,17 @@ const (
 	actReceipt                // write its receipt down and let the bytes go
 	actAbort                  // given up: end what the destination holds of it
 	actFree                   // given up, and nothing is left behind: let it go
+	actMend                   // cut out of it what flash has lost
 )
 
-var actionNames = [...]string{"wait", "put", "create", "send part", "complete", "write receipt", "abort", "free"}
+var actionNames = [...]string{"wait", "put", "create", "send part", "complete", "write receipt", "abort", "free", "mend"}
 
 func (a action) String() string { return actionNames[a] }
 
 // remote says whether the action talks to the destination.
-func (a action) remote() bool { return a != actWait && a != actReceipt && a != actFree }
+func (a action) remote() bool {
+	return a != actWait && a != actReceipt && a != actFree && a != actMend
+}
 
 // alone says whether nothing else may be done to the object meanwhile.
 func (a action) alone() bool { return a != actSend }
@@ -37,8 +40,9 @@ type step struct {
 
 // next derives from the facts what to do with an object now. It is the only
 // place that decides it, live and after a restart alike. busy says which parts
-// are on their way already.
-func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int) bool) step {
+// are on their way already; rotten, that bytes of it which must still be sent
+// are proven lost.
+func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int) bool, rotten bool) step {
 	up := o.Up
 	if up == nil {
 		up = &wal.Upload{}
@@ -50,6 +54,10 @@ func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int)
 		return step{action: actFree}
 	case up.Done != nil:
 		return step{action: actReceipt}
+	case rotten && o.Sliceable():
+		return step{action: actMend}
+	case rotten && o.Sealed() && !inDoubt(o):
+		return step{action: actAbort}
 	case o.Sealed() && up.ID == "" && up.Op != wal.OpCreate && o.NumParts() == 1 && o.Size() <= lim.MaxPut:
 		return step{action: actPut}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // Receipt is one line of the receipts: a finished object, or, with Dropped set,
-// one that was given up by policy. Its JSON names are a contract.
+// one that was given up, by policy or since flash has lost it. Its JSON names are a contract.
 type Receipt struct {
 	Stream      string    `json:"stream"`
 	Epoch       string    `json:"epoch"`
@@ -43,6 +43,9 @@ func (e *Engine) receipt(t task, done *wal.Receipt) error {
 		line.InDoubt, line.CompletedAt = done.InDoubt, time.Unix(0, done.Time).UTC()
 	} else {
 		line.Dropped, line.CompletedAt = "spool is full", time.Now().UTC()
+		if t.object.Damaged {
+			line.Dropped = "damaged on flash"
+		}
 	}
 	b, err := json.Marshal(line)
 	if err != nil {

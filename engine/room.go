@@ -90,7 +90,7 @@ func (d *dispatcher) victims(st *wal.StreamState, objects []wal.Object) (group [
 			at = o.Time
 		}
 		bytes += o.Size()
-		group = append(group, wal.Fact{Kind: wal.Dropped, Stream: st.ID, Start: o.Start, Doubt: "spool is full"})
+		group = append(group, wal.Fact{Kind: wal.Dropped, Stream: st.ID, Start: o.Start})
 	}
 	return group, at, bytes
 }

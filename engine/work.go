@@ -27,16 +27,18 @@ type task struct {
 	unread bool // the part's checksums are not known: it was sliced
 	parts  []transport.PartReceipt
 	device string
-	denied int // how often in a row the object's steps were denied before this one
+	lost   *wal.DamageError // bytes of the object that are proven lost; nil: none
+	denied int              // how often in a row the object's steps were denied before this one
 	began  time.Time
 }
 
 // result is what came of a task. Its facts are in the journal already.
 type result struct {
 	task
-	err      error // of the destination: *transport.Error
-	local    error // of this device: its flash, its journal
-	progress bool  // although it failed, it settled something for good
+	err      error            // of the destination: *transport.Error
+	local    error            // of this device: its flash, its journal
+	damage   *wal.DamageError // bytes that could not be read
+	progress bool             // although it failed, it settled something for good
 	sent     int64
 	archived int64
 }
@@ -134,6 +136,8 @@ func (e *Engine) work(ctx context.Context, t task) result {
 		e.complete(ctx, &r)
 	case actAbort:
 		e.abort(ctx, &r)
+	case actMend:
+		e.mend(&r)
 	case actReceipt:
 		r.local = e.receipt(t, t.object.Up.Done)
 	case actFree:
@@ -162,7 +166,7 @@ func (e *Engine) announce(t task) error {
 	if !ok || t.op == op {
 		return nil
 	}
-	return e.commit(t, wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device})
+	return e.commit(t, wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device, Lost: t.object.Gap})
 }
 
 // withdraw takes an intent back whose only try certainly had no effect. Else a
@@ -240,7 +244,7 @@ func (e *Engine) send(ctx context.Context, r *result) {
 		r.untried(err)
 		return
 	}
-	defer body.Close()
+	defer r.close(body)
 	made, err := e.digest(r, body)
 	if err != nil {
 		r.untried(err)
@@ -294,9 +298,10 @@ func (e *Engine) put(ctx context.Context, r *result) {
 		r.untried(err)
 		return
 	}
-	defer body.Close()
+	defer r.close(body)
 	if _, err := e.digest(r, body); err != nil {
 		r.untried(err)
+		e.settleRotten(ctx, r, body)
 		return
 	}
 	r.upload.Object.CRC32C, r.upload.Object.Sum = r.part.CRC32C, r.part.Sum
@@ -310,6 +315,7 @@ func (e *Engine) put(ctx context.Context, r *result) {
 		return
 	}
 	e.failed(ctx, r, err)
+	e.settleRotten(ctx, r, body)
 }
 
 func (e *Engine) complete(ctx context.Context, r *result) {
@@ -334,6 +340,9 @@ func (e *Engine) ours(ctx context.Context, t task, conflict error) (transport.Re
 			return transport.Receipt{}, err
 		}
 		return transport.Receipt{}, conflict
+	}
+	if t.unread {
+		obj.Checksum = "" // there is none to compare it with
 	}
 	if !obj.IsObject(t.upload.Object) { // a cloned device has the same key, and other bytes
 		return transport.Receipt{}, conflict
@@ -382,6 +391,9 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 	case transport.Missing:
 		for _, n := range te.Parts {
 			facts = append(facts, wal.Fact{Kind: wal.Missing, N: n})
+		}
+		if r.step.action == actComplete { // it has looked at the parts: there is no object
+			facts = append(facts, wal.Fact{Kind: wal.Intent, Op: wal.OpCreate, Key: r.upload.Object.Key, Device: r.device})
 		}
 	}
 	for _, f := range facts {

@@ -77,6 +77,10 @@
 // was written. A bad frame below what a later good one, or the journal, calls
 // kept is rot: the bytes are a gap, counted. Above that it was never kept.
 //
+// Rot in an object that waits shows when it is read to be sent. Section says from
+// where to where, and the next read asks the flash again; whoever reads decides
+// when that is proof, and drops what is lost (Sliced, Dropped).
+//
 // # Digests
 //
 // Each frame's CRC32C is put together into its part's, so a part is not read

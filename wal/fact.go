@@ -24,13 +24,13 @@ const (
 	Opened         // Time, Lost, Flags, Run: an object begins
 	Cut            // N, CRC, Sum, Flags: part N is whole and kept
 	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
-	Intent         // Op, Key, Device: what is about to be tried for the first time
+	Intent         // Op, Key, Device, Lost: what is about to be tried for the first time; the first fixes the key and the gap that the metadata tells
 	Begun          // ID: the destination's upload ID
 	Stored         // N, ID (ETag), CRC (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
 	Reset          // the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
-	Dropped        // Doubt (why), N (1: its gap is counted already): given up by policy
+	Dropped        // Flags, N (1: its gap is counted already): given up, by policy or since it is damaged
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed
 	Figure         // Name, Start, End, Size, Time: numbers that must outlive a restart, of whoever gave them the name; the last ones hold, all zero forgets it
 	Sliced         // Size, Time: the object becomes two, of which the first has Size bytes; Time is when the second's first byte was captured, 0: not known. Only ever committed, never noted
@@ -73,6 +73,7 @@ const (
 	FlagEstimated                     // the wall clock was not known
 	FlagSlice                         // of Opened: the object is a part of one that was sliced
 	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known
+	FlagDamaged                       // of Dropped: its bytes cannot be read any more
 )
 
 // A Fact is one thing that became true. The journal is a list of facts; State

@@ -17,7 +17,8 @@ type Object struct {
 	layout     uint16
 	GapUnknown bool // bytes were lost there whose number is not known
 	Estimated  bool // Time is a guess: the clock was not known
-	Dropped    bool // given up by policy; waits for its abort
+	Dropped    bool // given up; waits for its abort
+	Damaged    bool // and that since its bytes cannot be read any more
 	Slice      bool // was once a part of a longer object, and is named by both its ends
 	unread     bool // of the only part of an object without Up
 }
@@ -123,8 +124,12 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	case Intent:
 		up := o.upload()
 		up.Op = f.Op
-		if up.Key == "" {
+		if up.Key == "" && f.Key != "" {
 			up.Key, up.Device = f.Key, f.Device
+			if late := o.Gap - f.Lost; late > 0 { // it was lost while the call was on its way
+				o.Gap = f.Lost
+				st.tell(o.End, late, false)
+			}
 		}
 	case Begun:
 		o.upload().ID = f.ID
@@ -154,7 +159,7 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		o.upload().Done = &Receipt{ETag: f.ID, Checksum: f.Sum, ArchiveID: f.Archive, Location: f.Location, InDoubt: f.Doubt, Time: f.Time}
 	case Dropped:
 		if !o.Dropped && o.Sealed() {
-			o.Dropped = true
+			o.Dropped, o.Damaged = true, f.Flags&FlagDamaged != 0
 			if f.N == 0 { // in a snapshot its gap is counted already
 				st.dropped(o)
 			}
@@ -180,25 +185,26 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	}
 }
 
-// dropped counts a dropped object as a gap, in the metadata of the object
-// behind it too if that is still open to change.
+// dropped counts a dropped object as a gap.
 func (st *StreamState) dropped(o *Object) {
-	lost := o.Size() + o.Gap
 	st.Gaps++
 	st.GapBytes += o.Size()
-	if o == st.last() {
-		st.carry += lost
-		st.carryUnk = st.carryUnk || o.GapUnknown
-		return
+	st.tell(o.End, o.Size()+o.Gap, o.GapUnknown)
+}
+
+// tell puts a loss before the offset at into the metadata of the first object
+// behind it whose metadata is still open to change, be it one to come.
+func (st *StreamState) tell(at, lost int64, unknown bool) {
+	i := sort.Search(len(st.Objects), func(i int) bool { return st.Objects[i].Start >= at })
+	for ; i < len(st.Objects); i++ {
+		if o := &st.Objects[i]; (o.Up == nil || o.Up.Key == "") && !o.Dropped {
+			o.Gap += lost
+			o.GapUnknown = o.GapUnknown || unknown
+			return
+		}
 	}
-	i := sort.Search(len(st.Objects), func(i int) bool { return st.Objects[i].Start >= o.End })
-	if i == len(st.Objects) {
-		return
-	}
-	if next := &st.Objects[i]; next.Up == nil || next.Up.Key == "" {
-		next.Gap += lost
-		next.GapUnknown = next.GapUnknown || o.GapUnknown
-	}
+	st.carry += lost
+	st.carryUnk = st.carryUnk || unknown
 }
 
 // facts puts the facts that rebuild o.
@@ -214,7 +220,7 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 		f(Fact{Kind: Sealed, End: o.End, CRC: o.crc, Sum: o.sum, Flags: bit(o.unread, FlagUnread)})
 	}
 	if o.Dropped {
-		f(Fact{Kind: Dropped, N: 1})
+		f(Fact{Kind: Dropped, N: 1, Flags: bit(o.Damaged, FlagDamaged)})
 	}
 }
 
@@ -226,7 +232,7 @@ func (up *Upload) facts(o *Object, f func(Fact)) {
 		f(Fact{Kind: Sealed, End: o.End})
 	}
 	if up.Key != "" {
-		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device})
+		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device, Lost: o.Gap})
 	}
 	if up.ID != "" {
 		f(Fact{Kind: Begun, ID: up.ID})

@@ -152,6 +152,7 @@ func (r *recovery) slot(i int) error {
 		h, payload, ok, err := r.chain.next(f)
 		if err != nil {
 			r.store.note("spool: %s at %d: %v", f.f.Name(), pos, err)
+			f.forget()
 		}
 		if ok {
 			if h.kept > r.proven {
@@ -162,9 +163,15 @@ func (r *recovery) slot(i int) error {
 			}
 			continue
 		}
-		on, proven, err := r.chain.find(f)
-		if err != nil {
-			r.store.note("spool: %v", err)
+		on, proven, failed := r.chain.find(f)
+		if failed != nil {
+			r.store.note("spool: %v", failed)
+		}
+		if !proven && err != nil {
+			// Nobody can say whether it was kept. Nothing is written over it, and
+			// should it have been the last that was kept, its loss is told.
+			r.store.derive(Fact{Kind: Gap, Stream: r.st.ID, Start: r.chain.at, End: r.chain.at, Flags: FlagLostUnknown})
+			return nil
 		}
 		if !proven {
 			break

@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // slotReader reads the frames of one slot. It never writes.
@@ -104,25 +106,34 @@ func (c *chain) next(r *slotReader) (h header, payload []byte, ok bool, err erro
 // find looks behind the end of a chain for where it goes on: the chain before
 // the first good frame there, nil if there is none. proven says that a frame
 // was found which was written when more than c.at was kept: what is missing is
-// rot then, and no torn tail.
+// rot then, and no torn tail. What the disk cannot read is passed over; err is
+// what it said first.
 func (c chain) find(r *slotReader) (on *chain, proven bool, err error) {
 	for p := c.pos + blockSize; p+frameHeader <= r.size; {
-		h, ok, err := r.header(p)
-		if err != nil {
-			return nil, false, fmt.Errorf("%s at %d: %w", r.f.Name(), p, err)
+		h, ok, bad := r.header(p)
+		step := int64(blockSize)
+		if ok = ok && bad == nil && h.stream == c.id.stream && h.epoch == c.id.epoch && h.run >= c.run && h.offset > c.at; ok {
+			if _, _, ok, bad = r.frame(p); bad == nil && ok {
+				step = h.blocks()
+			}
 		}
-		if ok = ok && h.stream == c.id.stream && h.epoch == c.id.epoch && h.run >= c.run && h.offset > c.at; ok {
-			_, _, ok, err = r.frame(p)
+		if bad != nil && err == nil {
+			err = fmt.Errorf("%s at %d: %w", r.f.Name(), p, bad)
 		}
-		if err != nil || !ok {
-			p += blockSize
-			continue
+		if ok && bad == nil {
+			if on == nil {
+				on = &chain{id: c.id, run: h.run, at: h.offset, pos: p}
+			}
+			proven = proven || h.kept > c.at
 		}
-		if on == nil {
-			on = &chain{id: c.id, run: h.run, at: h.offset, pos: p}
-		}
-		proven = proven || h.kept > c.at
-		p += h.blocks()
+		p += step
 	}
-	return on, proven, nil
+	return on, proven, err
+}
+
+// forget makes the next read of the slot ask the disk, and not the page cache.
+func (r *slotReader) forget() {
+	if f, ok := r.f.(*os.File); ok {
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // if it cannot be, the cache is asked again
+	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,8 @@ type Section struct {
 	index  int // of the extent that reader has open
 	chain  chain
 	frame  []byte // payload of the frame at chain.at - len(frame)
+	time   int64  // capture time of that frame
+	broken *DamageError
 }
 
 // Section returns a reader of [from, to). It opens nothing until it is read.
@@ -86,6 +89,13 @@ func (s *Section) Read(p []byte) (int, error) {
 // Taken returns how many bytes were read, bytes read again included.
 func (s *Section) Taken() int64 { return s.taken }
 
+// Damage is what the last Read that failed said; nil if there was none.
+func (s *Section) Damage() *DamageError { return s.broken }
+
+// Captured is when the frame that the last Read gave bytes of was begun, in
+// nanoseconds since 1970.
+func (s *Section) Captured() int64 { return s.time }
+
 // Seek implements io.Seeker over the section. It reads nothing.
 func (s *Section) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
@@ -128,23 +138,22 @@ func (s *Section) load() error {
 		}
 	}
 	for s.chain.at <= s.at {
-		h, ok, err := s.reader.header(s.chain.pos)
-		if err != nil {
-			return s.damage(err)
-		}
-		if !ok || !h.follows(s.id, s.chain.run, s.chain.at) || s.at < h.offset {
+		h, ok, cause := s.reader.header(s.chain.pos)
+		if cause != nil || !ok || !h.follows(s.id, s.chain.run, s.chain.at) || s.at < h.offset {
 			// What is damaged may be before the bytes that are wanted.
 			on, _, err := s.chain.find(s.reader)
-			if err != nil || on == nil || on.at > s.at {
-				return s.damage(err)
+			if on == nil || on.at > s.at {
+				return s.damage(cmp.Or(cause, err))
 			}
 			s.chain = *on
 			continue
 		}
 		if s.at < h.end() {
-			if _, s.frame, ok, err = s.chain.next(s.reader); err != nil || !ok {
+			var err error
+			if h, s.frame, ok, err = s.chain.next(s.reader); err != nil || !ok {
 				return s.damage(err)
 			}
+			s.time = h.wall
 			return nil
 		}
 		s.chain.run, s.chain.at, s.chain.pos = h.run, h.end(), s.chain.pos+h.blocks()
@@ -170,16 +179,22 @@ func (s *Section) open(i int) error {
 	return nil
 }
 
-// damage says from where to where nothing can be read.
+// damage says from where to where nothing can be read. The next read asks the
+// disk again, and not the page cache: what is wrong may be wrong only there.
 func (s *Section) damage(err error) error {
 	e := &DamageError{Stream: s.name, From: s.at, To: s.to, Err: err}
-	if s.index >= 0 && s.index+1 < len(s.extents) {
-		e.To = min(e.To, s.extents[s.index+1].base)
+	if i := sort.Search(len(s.extents), func(i int) bool { return s.extents[i].base > s.at }); i < len(s.extents) {
+		e.To = min(e.To, s.extents[i].base)
 	}
-	if s.reader != nil && s.reader.f != nil {
-		if on, _, err := s.chain.find(s.reader); err == nil && on != nil {
+	if s.reader != nil {
+		behind := s.chain
+		behind.at = s.at
+		if on, _, _ := behind.find(s.reader); on != nil {
 			e.To = min(e.To, on.at)
 		}
+		s.reader.forget()
 	}
+	s.broken = e
+	s.Close() // else the chain would go on from where it broke
 	return e
 }

@@ -62,7 +62,7 @@ func life(t *rapid.T) []Fact {
 			}
 		case 5:
 			if pick != nil {
-				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw"})
+				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late")})
 				add(Fact{Kind: Begun, Start: pick.Start, ID: "u"})
 			}
 		case 6, 7:
@@ -199,6 +199,25 @@ func TestADroppedObjectIsInTheGapOfTheNextAlsoBeyondAHole(t *testing.T) {
 		{Kind: Dropped, Stream: 1}})
 	if got := s.Streams[0].Objects[1].Gap; got != 110 {
 		t.Errorf("a gap of %d bytes before the next object, want 110", got)
+	}
+}
+
+// Metadata that is on its way tells what was known when the call was announced;
+// the first object behind it that can still tell the rest does.
+func TestALossIsToldByTheFirstObjectThatStillCan(t *testing.T) {
+	facts := []Fact{{Kind: Made, Stream: 1, Name: "a"}}
+	for i := range int64(4) {
+		facts = append(facts, Fact{Kind: Opened, Stream: 1, Start: i * 10}, Fact{Kind: Sealed, Stream: 1, Start: i * 10, End: i*10 + 10})
+	}
+	s := fold(append(facts, Fact{Kind: Intent, Stream: 1, Start: 10, Op: OpCreate, Key: "k1"}, Fact{Kind: Dropped, Stream: 1},
+		Fact{Kind: Intent, Stream: 1, Start: 20, Op: OpCreate, Key: "k2", Lost: 4}, Fact{Kind: Dropped, Stream: 1, Start: 30}))
+	var got []int64
+	for _, o := range s.Streams[0].Objects {
+		got = append(got, o.Gap)
+	}
+	// Of the ten bytes of the first, the third told four; the other six are the fourth's, which takes them along.
+	if want := fmt.Sprint([]int64{0, 0, 4, 6}); fmt.Sprint(got) != want || s.Streams[0].carry != 16 || s.Streams[0].GapBytes != 20 {
+		t.Errorf("gaps %v and %d to come of %d, want %s and 16 of 20", got, s.Streams[0].carry, s.Streams[0].GapBytes, want)
 	}
 }
 
