@@ -26,7 +26,7 @@ func (st *stream) capture(ctx context.Context) {
 		c.unk = true
 	}
 	gate := newPace(newRand())
-	gate.down = pauseSource
+	gate.down = &pauseSource
 	for ctx.Err() == nil {
 		gate.begin()
 		err := c.run(ctx)
@@ -46,7 +46,7 @@ func (st *stream) capture(ctx context.Context) {
 		if st.setState(fmt.Sprintf("waiting: %v", err)) {
 			st.engine.log.Warn("source is away; waiting for it", "stream", st.cfg.Name, "source", st.cfg.Source.Name(), "err", err)
 		}
-		if _, at := gate.ready(time.Now()); !sleep(ctx, time.Until(at)) {
+		if _, at := gate.ready(time.Now(), true); !sleep(ctx, time.Until(at)) {
 			break
 		}
 	}

@@ -62,6 +62,7 @@ func Check(cfg Config) error {
 	c.destinations()
 	c.spool()
 	c.streams()
+	c.cost()
 	c.stateDir()
 	if n := c.cfg.Workers; n < 1 || n > 16 {
 		c.add("workers", fmt.Sprintf("%d parts at once", n), "use 1 to 16, or leave it out for 4")

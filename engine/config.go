@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -21,6 +22,14 @@ type Config struct {
 
 	// Drain makes Run return once every source has finished and everything is archived.
 	Drain bool
+
+	// Meter, if set, is the one that the links were given; its budgets hold for all
+	// of them together.
+	Meter *Meter
+	// Network, if set, is run by Run until ctx is done, and calls changed whenever
+	// interfaces, addresses or routes have changed: what waits for a link is tried
+	// at once then.
+	Network func(ctx context.Context, changed func())
 
 	Workers int          // parts in flight over all destinations; default 4, at most 16
 	Log     *slog.Logger // default: discard
@@ -77,9 +86,20 @@ type Stream struct {
 	// time being that of capture, in UTC.
 	Key         string // default DefaultKey
 	Destination string // name of a Destination
-	// Priority says whose objects give way last when the spool is full.
+	// Priority says whose objects go first, which may use what budgets hold in
+	// reserve, and whose give way last when the spool is full.
 	Priority Priority // default Normal
+	Order    Order    // of its objects on their way to the destination; default Oldest
 }
+
+// Order says which objects of a stream go first.
+type Order string
+
+// The orders of objects.
+const (
+	Oldest Order = "oldest"
+	Newest Order = "newest" // what is new matters more than what has waited
+)
 
 // DefaultKey is the key template of a stream that names none.
 const DefaultKey = "{device}/{stream}/{yyyy}/{mm}/{dd}/{stream}-{epoch}-{start}.log"
@@ -105,6 +125,10 @@ type Destination struct {
 	// Link, if set, is asked for the state of the wire, for Status, and to fit
 	// sizes to what it carries between two failures. Safe for concurrent use.
 	Link func() LinkCounters
+	// Route, if set, names the network interface that the link goes through, empty
+	// if that is not known. Budgets hold only for destinations that have it.
+	Route   func() string
+	Windows Windows // when it may be used; default: always
 }
 
 // LinkCounters counts what crossed the link to one destination since start-up.

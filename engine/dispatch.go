@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/seed-7270d448/dray/transport"
@@ -23,8 +25,9 @@ type flight struct {
 // held is the patience with one object.
 type held struct {
 	*pace
-	fails  int // in a row
-	denied int // of those, the last ones that were Denied
+	fails  int  // in a row
+	link   bool // the last one was for want of a connection
+	denied int  // of those, the last ones that were Denied
 }
 
 // dispatcher hands out the next steps. Everything in it belongs to one goroutine.
@@ -58,6 +61,12 @@ func (e *Engine) dispatch(ctx context.Context) {
 		if e.full.Swap(false) {
 			d.makeRoom()
 		}
+		if e.network.Swap(false) {
+			d.wakeUp(time.Now())
+		}
+		if err := e.cfg.Meter.keep(); err != nil {
+			e.log.Warn("that the clock was set could not be kept", "err", err)
+		}
 		tasks, again := d.plan(time.Now())
 		for _, t := range tasks {
 			d.running++
@@ -80,8 +89,8 @@ func (e *Engine) dispatch(ctx context.Context) {
 	}
 }
 
-// plan picks the steps that can start now, oldest objects first, and says when
-// to look again if nothing happens until then; the zero time means never.
+// plan picks the steps that can start now, those of the streams that matter most
+// first, and says when to look again if nothing happens until then; the zero time means never.
 func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	later := func(t time.Time) {
 		if !t.IsZero() && (again.IsZero() || t.Before(again)) {
@@ -93,14 +102,18 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 		d.countDoubts(s)
 		// A link that fails is probed with objects that have not failed before
 		// those that have: it may be they, and not the link.
+		streams := d.order(s)
 		for _, again := range []bool{false, true} {
-			for i := range s.Streams {
-				st := s.Streams[(i+d.turn)%len(s.Streams)]
+			for _, st := range streams {
+				newest := d.e.newestFirst(st.Name)
 				for j := range st.Objects {
 					if d.running+len(tasks) >= d.e.cfg.Workers {
 						return
 					}
 					o := &st.Objects[j]
+					if newest {
+						o = &st.Objects[len(st.Objects)-1-j]
+					}
 					dest := d.e.dests[s.Layout(o).Destination]
 					if dest == nil {
 						continue // it is not configured any more; the bytes are kept
@@ -113,6 +126,22 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 		}
 	})
 	return tasks, again
+}
+
+// order returns the streams that matter most first, each in turn among its equals.
+func (d *dispatcher) order(s *wal.State) []*wal.StreamState {
+	list := make([]*wal.StreamState, 0, len(s.Streams))
+	for i := range s.Streams {
+		list = append(list, s.Streams[(i+d.turn)%len(s.Streams)])
+	}
+	slices.SortStableFunc(list, func(a, b *wal.StreamState) int { return d.e.rank(b.Name) - d.e.rank(a.Name) })
+	return list
+}
+
+// newestFirst says whether the newest objects of a stream go before older ones.
+func (e *Engine) newestFirst(name string) bool {
+	st, err := e.stream(name)
+	return err == nil && st.cfg.Order == Newest
 }
 
 func (d *dispatcher) countDoubts(s *wal.State) {
@@ -146,7 +175,7 @@ func (d *dispatcher) countDoubts(s *wal.State) {
 func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, now time.Time, later func(time.Time)) []task {
 	id := objectID{st.ID, o.Start}
 	if h := d.held[id]; h != nil {
-		if ok, at := h.ready(now); !ok {
+		if ok, at := h.ready(now, true); !ok {
 			later(at)
 			return tasks
 		}
@@ -164,13 +193,15 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
 			return tasks
 		}
+		want, via := d.e.wantOf(s, st, o, step), ""
 		if step.action.remote() {
 			dest.mu.Lock()
-			ok, at := dest.pace.ready(now)
+			ok, at := dest.ready(now, want)
 			ok = ok && dest.pace.inFlight < dest.fit.workers(dest.limits, d.e.cfg.Workers)
 			if ok {
-				dest.pace.begin()
+				via = dest.begin(now, want, func() int { return waiting(s, dest.cfg.Name) })
 			}
+			dest.tell(d.e.log, now, nil)
 			dest.mu.Unlock()
 			if !ok {
 				later(at)
@@ -187,6 +218,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		}
 		t := d.e.newTask(s, st, o, dest, step)
 		t.lost = lost
+		t.want, t.via = want, via
 		if h := d.held[id]; h != nil {
 			t.denied = h.denied
 		}
@@ -221,21 +253,28 @@ func (d *dispatcher) settle(r result) {
 	d.e.refit(dest, &r, now)
 	dest.mu.Lock()
 	defer dest.mu.Unlock()
-	before := dest.pace.link()
 	dest.sent += r.sent
 	dest.archived += r.archived
-	dest.pace.done(now, r.err)
+	dest.done(now, r.want, r.via, r.err)
 	if r.err != nil {
 		dest.lastErr = r.err.Error()
 	} else {
 		dest.lastErr = ""
 	}
-	if after := dest.pace.link(); after != before {
-		log := d.e.log.With("destination", dest.cfg.Name, "was", before)
-		if r.err != nil {
-			log = log.With("err", r.err)
+	dest.tell(d.e.log, now, r.err)
+}
+
+// wakeUp lets what waits for a link go at once, for the network has changed.
+func (d *dispatcher) wakeUp(now time.Time) {
+	for _, dest := range d.e.dests {
+		dest.mu.Lock()
+		dest.pace.wake(now)
+		dest.mu.Unlock()
+	}
+	for _, h := range d.held {
+		if h.link {
+			h.wake(now)
 		}
-		log.Info("link is " + after)
 	}
 }
 
@@ -251,10 +290,13 @@ func (d *dispatcher) hold(r result, now time.Time) {
 		d.held[r.id] = h
 	}
 	h.fails++
+	h.link = transport.KindOf(r.err) == transport.Offline
 	if h.denied++; transport.KindOf(r.err) != transport.Denied {
 		h.denied = 0
 	}
 	switch kind := transport.KindOf(r.err); {
+	case errors.Is(r.err, ErrOverBudget):
+		return
 	case r.local != nil:
 	case r.progress && h.fails == 1:
 		return

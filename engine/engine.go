@@ -29,6 +29,7 @@ type Engine struct {
 	started time.Time
 	wake    chan struct{} // of the dispatcher; capacity 1
 	spare   chan struct{} // of prepare; capacity 1
+	network atomic.Bool   // has changed, since the dispatcher looked
 	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
 	life    atomic.Int32
 
@@ -57,17 +58,28 @@ func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	e := &Engine{cfg: cfg, log: cfg.Log, dests: map[string]*destination{}, started: time.Now(), wake: make(chan struct{}, 1), spare: make(chan struct{}, 1)}
 	for _, d := range cfg.Destinations {
-		e.dests[d.Name] = newDestination(d)
+		e.dests[d.Name] = newDestination(d, cfg.Meter)
 	}
 	var err error
 	e.store, err = wal.Open(wal.Options{
 		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
-		Machine: readID("/etc/machine-id"), Boot: readID("/proc/sys/kernel/random/boot_id"),
+		Machine: readID("/etc/machine-id"), Boot: readID(bootID),
 		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Wake: e.poke,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Meter != nil {
+		cfg.Meter.bind(e.store, readID(bootID))
+	}
+	e.store.View(func(s *wal.State) {
+		for name, d := range e.dests {
+			if f := s.Figure(pauseName(name)); f.Time != 0 {
+				d.pace.leaveAlone(e.started, time.Unix(0, f.Time))
+				d.told = d.pace.link()
+			}
+		}
+	})
 	for _, note := range e.store.Notes() {
 		e.log.Warn("start-up: " + note)
 	}
@@ -119,6 +131,14 @@ func (e *Engine) Run(ctx context.Context) error {
 		workers.Go(func() { st.keep(ctx) })
 	}
 	workers.Go(func() { e.dispatch(ctx) })
+	if e.cfg.Network != nil {
+		workers.Go(func() {
+			e.cfg.Network(ctx, func() {
+				e.network.Store(true)
+				e.poke()
+			})
+		})
+	}
 	workers.Go(func() { e.prepare(ctx) })
 	var errs []error
 	if e.cfg.Drain {
@@ -148,7 +168,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	if errs == nil {
-		errs = append(errs, e.store.Stop())
+		errs = append(errs, e.cfg.Meter.close(), e.store.Stop())
 	}
 	return errors.Join(append(errs, e.store.Close())...)
 }
@@ -309,6 +329,8 @@ func (e *Engine) hashes(name string) hash.Hash {
 	}
 	return nil
 }
+
+const bootID = "/proc/sys/kernel/random/boot_id"
 
 func readID(path string) string {
 	b, err := os.ReadFile(path)

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -17,6 +18,9 @@ const (
 	linkDown      = "down"
 	linkDenied    = "denied"
 	linkThrottled = "throttled"
+	linkPoor      = "poor"        // it carries, and breaks again and again
+	linkClosed    = "closed"      // by schedule
+	linkSpent     = "over budget" // too little is left for the next request
 )
 
 // maxRetryAfter bounds what a service (or a portal that poses as one) can ask
@@ -30,8 +34,12 @@ const maxRetryAfter = time.Hour
 type pause struct{ least, first, most time.Duration }
 
 var (
-	// pauseLink is for a link or service that fails by itself and heals by itself.
-	pauseLink = pause{100 * time.Millisecond, time.Second, 5 * time.Minute}
+	// pauseLink is for a link that is away. To try costs no more than a packet or
+	// two, and each minute in which it is back unseen is lost.
+	pauseLink = pause{100 * time.Millisecond, time.Second, time.Minute}
+	// pauseService is for a service that is reached and fails: all devices see it at
+	// the same time, and must not hinder it from getting up.
+	pauseService = pause{100 * time.Millisecond, time.Second, 5 * time.Minute}
 	// pauseDenied is for what an operator must put right. Each try may cost a
 	// lockout or a line in somebody's audit log, so it starts slow.
 	pauseDenied = pause{time.Minute, 2 * time.Minute, 15 * time.Minute}
@@ -68,7 +76,7 @@ func (p pause) ceilings() *backoff.ExponentialBackOff {
 // It belongs to one goroutine, has no timer and asks no clock: time is passed in.
 type pace struct {
 	rand *rand.Rand
-	down pause // after a failure that heals by itself
+	down *pause // after a failure that heals by itself; nil: as that was
 
 	inFlight int
 	failing  bool      // the last telling result was a failure: probe, do not flood
@@ -76,6 +84,13 @@ type pace struct {
 
 	pause    pause                       // in force while failing
 	ceilings *backoff.ExponentialBackOff // of that pause
+	asked    time.Time                   // until when the service asked to be left alone
+	woken    time.Time                   // by a change of the network, last
+
+	since  time.Time // when the link came up, or while failing went down
+	upFor  time.Duration
+	shaky  float64 // 0: it never breaks; 1: it always does
+	spread spread
 
 	state       string
 	lastErr     error // of the failure that is not over yet
@@ -83,16 +98,19 @@ type pace struct {
 }
 
 // newPace returns an open gate that draws its jitter from r.
-func newPace(r *rand.Rand) *pace { return &pace{rand: r, down: pauseLink, state: linkIdle} }
+func newPace(r *rand.Rand) *pace { return &pace{rand: r, state: linkIdle} }
 
-// ready says whether a request may start now. If not, wait is when to ask
-// again; the zero time means after the next done.
-func (p *pace) ready(now time.Time) (ok bool, wait time.Time) {
+// ready says whether a request may start now; urgent is one that does not wait
+// its turn in a backlog. If not, wait is when to ask again; the zero time means
+// after the next done.
+func (p *pace) ready(now time.Time, urgent bool) (ok bool, wait time.Time) {
 	switch {
 	case now.Before(p.nextTry):
 		return false, p.nextTry
 	case p.failing && p.inFlight > 0:
 		return false, time.Time{}
+	case !urgent && p.spread.on(now) && now.Before(p.spread.next):
+		return false, p.spread.next
 	}
 	return true, time.Time{}
 }
@@ -107,11 +125,12 @@ func (p *pace) done(now time.Time, err error) {
 	switch {
 	case err == nil:
 		p.lastSuccess = now
-		p.opened()
-	case kind == transport.Corrupt:
-		// The fault of flash or of the bytes on their way: nothing about the link.
+		p.opened(now)
+	case kind == transport.Corrupt, errors.Is(err, ErrOverBudget):
+		// The fault of flash or of the bytes on their way, or nobody's: nothing about
+		// the link.
 	case isAnswer(kind):
-		p.opened()
+		p.opened(now)
 	default:
 		p.failed(now, kind, err)
 	}
@@ -129,18 +148,76 @@ func isAnswer(k transport.Kind) bool {
 
 // opened ends a failure. nextTry stands: a request that fails each time beside
 // others that succeed would otherwise be repeated without any pause.
-func (p *pace) opened() {
-	p.failing, p.lastErr, p.state = false, nil, linkUp
+func (p *pace) opened(now time.Time) {
+	if p.failing || p.since.IsZero() {
+		if p.failing && p.spread.service {
+			p.spread.start(now, min(now.Sub(p.since), p.upFor))
+		}
+		p.since = now
+	}
+	p.failing, p.lastErr, p.spread.service = false, nil, false
+	p.shaky *= 0.95
+	if p.shaky < 0.2 || p.state != linkPoor && p.shaky < 0.4 {
+		p.state = linkUp
+	} else {
+		p.state = linkPoor
+	}
+}
+
+// wake lets the next try go at once, for the network has changed: whatever it
+// was that failed may be over. What the service asked for stands.
+func (p *pace) wake(now time.Time) {
+	if !p.failing {
+		return
+	}
+	next := now
+	if least := p.woken.Add(time.Second); next.Before(least) {
+		next = least // networks that come and go do not make us knock all the time
+	}
+	// A cell that comes back wakes all devices in it.
+	next = next.Add(time.Duration(p.rand.Int64N(int64(time.Second / 2))))
+	if next.Before(p.asked) {
+		next = p.asked
+	}
+	p.woken, p.spread.service = now, false
+	if next.Before(p.nextTry) {
+		p.nextTry, p.ceilings = next, p.pause.ceilings()
+	}
+}
+
+// leaveAlone goes on with what a service asked for before this start-up.
+func (p *pace) leaveAlone(now, until time.Time) {
+	if !until.After(now) {
+		return
+	}
+	if latest := now.Add(maxRetryAfter); until.After(latest) {
+		until = latest // the clock has changed since
+	}
+	p.failing, p.nextTry, p.asked, p.state = true, until, until, linkThrottled
+	p.since, p.pause, p.ceilings = now, pauseService, pauseService.ceilings()
 }
 
 func (p *pace) failed(now time.Time, kind transport.Kind, err error) {
 	p.lastErr, p.state = err, linkDown
-	pause := p.down
-	switch kind {
-	case transport.Denied:
+	pause := pauseService
+	switch {
+	case kind == transport.Denied:
 		p.state, pause = linkDenied, pauseDenied
-	case transport.Throttled:
+	case kind == transport.Throttled:
 		p.state = linkThrottled
+	case kind == transport.Offline && !errors.Is(err, syscall.ECONNREFUSED):
+		pause = pauseLink
+	}
+	if p.down != nil && kind != transport.Denied {
+		pause = *p.down
+	}
+	p.spread.service = p.spread.service || pause == pauseService
+	if !p.failing {
+		p.shaky += (1 - p.shaky) / 5
+		if !p.since.IsZero() {
+			p.upFor = now.Sub(p.since)
+		}
+		p.since = now
 	}
 
 	var te *transport.Error
@@ -155,6 +232,9 @@ func (p *pace) failed(now time.Time, kind transport.Kind, err error) {
 		return // another voice of the failure that closed the gate
 	}
 	p.failing = true
+	if until := now.Add(asked); asked > 0 && until.After(p.asked) {
+		p.asked = until
+	}
 
 	// Jitter comes on top of what the service asked for: it told the same time
 	// to everybody.

@@ -23,12 +23,12 @@ func failure(k transport.Kind) error {
 // probe fails the next allowed request and returns the pause that follows.
 func probe(t *testing.T, p *pace, now *time.Time, err error) time.Duration {
 	t.Helper()
-	if ok, wait := p.ready(*now); !ok {
+	if ok, wait := p.ready(*now, false); !ok {
 		t.Fatalf("gate is closed until %v at %v", wait, *now)
 	}
 	p.begin()
 	p.done(*now, err)
-	ok, wait := p.ready(*now)
+	ok, wait := p.ready(*now, false)
 	if ok {
 		t.Fatalf("gate is open after %v", err)
 	}
@@ -43,9 +43,9 @@ func TestPausesDoubleUpToTheCapAndUseTheWholeRange(t *testing.T) {
 		pause pause
 		link  string
 	}{
-		{transport.Temporary, pauseLink, "down"},
+		{transport.Temporary, pauseService, "down"},
 		{transport.Offline, pauseLink, "down"},
-		{transport.Throttled, pauseLink, "throttled"},
+		{transport.Throttled, pauseService, "throttled"},
 		{transport.Denied, pauseDenied, "denied"},
 	}
 	for _, tt := range tests {
@@ -87,17 +87,17 @@ func TestTwoDevicesDoNotComeBackTogether(t *testing.T) {
 func TestWorkersThatLoseOneLinkAreOneFailure(t *testing.T) {
 	p, now := testPace(), paceStart
 	for range 4 {
-		if ok, _ := p.ready(now); !ok {
+		if ok, _ := p.ready(now, false); !ok {
 			t.Fatal("an open gate held a worker back")
 		}
 		p.begin()
 	}
 	p.done(now, failure(transport.Offline))
-	_, want := p.ready(now)
+	_, want := p.ready(now, false)
 	for range 3 {
 		p.done(now, failure(transport.Offline))
 	}
-	if _, got := p.ready(now); !got.Equal(want) {
+	if _, got := p.ready(now, false); !got.Equal(want) {
 		t.Errorf("next try: got %v, want %v: the same failure was counted again", got, want)
 	}
 }
@@ -105,16 +105,16 @@ func TestWorkersThatLoseOneLinkAreOneFailure(t *testing.T) {
 func TestOnlyOneProbeAtATimeWhileFailing(t *testing.T) {
 	p, now := testPace(), paceStart
 	probe(t, p, &now, failure(transport.Offline))
-	if ok, _ := p.ready(now); !ok {
+	if ok, _ := p.ready(now, false); !ok {
 		t.Fatal("no probe after the pause")
 	}
 	p.begin()
-	if ok, wait := p.ready(now.Add(time.Hour)); ok || !wait.IsZero() {
+	if ok, wait := p.ready(now.Add(time.Hour), false); ok || !wait.IsZero() {
 		t.Errorf("with a probe in flight: got %v, %v; want false and no time", ok, wait)
 	}
 	p.done(now, nil)
 	for i := range 4 {
-		if ok, _ := p.ready(now); !ok {
+		if ok, _ := p.ready(now, false); !ok {
 			t.Fatalf("worker %d held back after a probe succeeded", i)
 		}
 		p.begin()
@@ -127,11 +127,11 @@ func TestRequestsStillInFlightAreTheProbe(t *testing.T) {
 	p.begin()
 	p.done(now, failure(transport.Offline))
 	later := now.Add(time.Minute)
-	if ok, wait := p.ready(later); ok || !wait.IsZero() {
+	if ok, wait := p.ready(later, false); ok || !wait.IsZero() {
 		t.Errorf("beside a straggler: got %v, %v; want false and no time", ok, wait)
 	}
 	p.done(later, nil)
-	if ok, _ := p.ready(later); !ok {
+	if ok, _ := p.ready(later, false); !ok {
 		t.Error("the straggler's success did not open the gate")
 	}
 }
@@ -160,7 +160,7 @@ func TestASuccessBesideAFailureDoesNotSkipItsPause(t *testing.T) {
 	p.begin()
 	p.done(now, failure(transport.Temporary))
 	p.done(now, nil)
-	if ok, wait := p.ready(now); ok || wait.Sub(now) < pauseLink.least {
+	if ok, wait := p.ready(now, false); ok || wait.Sub(now) < pauseLink.least {
 		t.Errorf("got %v, %v: the failed request would be repeated at once", ok, wait)
 	}
 }
@@ -189,7 +189,7 @@ func TestAStragglersRetryAfterLengthensTheWait(t *testing.T) {
 	p.begin()
 	p.done(now, failure(transport.Temporary))
 	p.done(now, &transport.Error{Kind: transport.Throttled, RetryAfter: time.Minute})
-	if _, wait := p.ready(now); wait.Sub(now) < time.Minute {
+	if _, wait := p.ready(now, false); wait.Sub(now) < time.Minute {
 		t.Errorf("wait: got %v, want at least a minute", wait.Sub(now))
 	}
 }
@@ -200,7 +200,7 @@ func TestWhatIsNotTheLinksFaultKeepsTheGateOpen(t *testing.T) {
 			p := testPace()
 			p.begin()
 			p.done(paceStart, failure(k))
-			if ok, wait := p.ready(paceStart); !ok {
+			if ok, wait := p.ready(paceStart, false); !ok {
 				t.Errorf("gate closed until %v", wait)
 			}
 		})
@@ -228,7 +228,7 @@ func TestGateIsNeverWedgedAndNeverFloods(t *testing.T) {
 		now, failing, inFlight := paceStart, false, 0
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Minute)).Draw(t, "pass")))
-			ok, wait := p.ready(now)
+			ok, wait := p.ready(now, false)
 			if limit := maxRetryAfter + pauseDenied.most; wait.Sub(now) > limit {
 				t.Fatalf("closed for %v, want at most %v", wait.Sub(now), limit)
 			}

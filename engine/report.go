@@ -38,6 +38,7 @@ func (e *Engine) Status() Status {
 		s.Destinations = append(s.Destinations, e.dests[c.Name].status(e.cfg.Workers))
 	}
 	s.Notes = slices.Clone(s.Notes)
+	s.Budgets = e.cfg.Meter.status()
 	for i := range s.Destinations {
 		d := &s.Destinations[i]
 		pending[d.Name] = d
@@ -103,11 +104,9 @@ func (st *stream) status() StreamStatus {
 func (d *destination) status(workers int) DestinationStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := DestinationStatus{Name: d.cfg.Name, Link: d.pace.link(), InFlight: d.pace.inFlight, LastError: d.lastErr, LastSuccess: d.pace.lastSuccess,
+	now := time.Now()
+	s := DestinationStatus{Name: d.cfg.Name, Link: d.link(now), NextTry: d.nextTry(now), InFlight: d.pace.inFlight, LastError: d.lastErr, LastSuccess: d.pace.lastSuccess,
 		SentBytes: d.sent, ArchivedBytes: d.archived, Plan: d.fit.text(d.limits, workers)}
-	if d.pace.failing {
-		s.NextTry = d.pace.nextTry
-	}
 	if d.cfg.Link != nil {
 		s.Wire = d.cfg.Link()
 	}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"slices"
 
 	"github.com/seed-7270d448/dray/wal"
@@ -72,7 +74,7 @@ func (d *dispatcher) reachable(name string) bool {
 	}
 	dest.mu.Lock()
 	defer dest.mu.Unlock()
-	return !dest.pace.failing
+	return dest.takes(time.Now())
 }
 
 // victims returns the facts that drop the objects which hold one slot, none if

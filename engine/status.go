@@ -12,6 +12,7 @@ type Status struct {
 	Spool        SpoolStatus         `json:"spool"`
 	Streams      []StreamStatus      `json:"streams"`
 	Destinations []DestinationStatus `json:"destinations"`
+	Budgets      []BudgetStatus      `json:"budgets,omitempty"`
 	// Notes are what an operator should know: what start-up found (damage, files
 	// set aside, a clone), and what a destination cannot do. Empty when all is well.
 	Notes []string `json:"notes,omitempty"`
@@ -52,7 +53,7 @@ type StreamStatus struct {
 // DestinationStatus is one destination.
 type DestinationStatus struct {
 	Name           string       `json:"name"`
-	Link           string       `json:"link"`            // "idle", "up", "down", "denied", "throttled"
+	Link           string       `json:"link"`            // "idle", "up", "poor", "down", "denied", "throttled", "closed", "over budget"
 	PendingBytes   int64        `json:"pending_bytes"`   // kept, not yet archived
 	PendingObjects int64        `json:"pending_objects"` // sealed, not yet archived
 	InFlight       int          `json:"in_flight"`
@@ -65,4 +66,18 @@ type DestinationStatus struct {
 	// Plan says which sizes were chosen to fit the link, and why; empty where they
 	// are as configured.
 	Plan string `json:"plan,omitempty"`
+}
+
+// BudgetStatus is what the links through some interfaces have cost.
+type BudgetStatus struct {
+	Interface string `json:"interface"` // pattern
+	Reserve   int    `json:"reserve"`   // percent left to streams of priority high
+	Day       *Spent `json:"day,omitempty"`
+	Month     *Spent `json:"month,omitempty"`
+}
+
+// Spent is what was used of a limit, in bytes.
+type Spent struct {
+	Bytes int64 `json:"bytes"`
+	Limit int64 `json:"limit"`
 }

@@ -28,6 +28,8 @@ type task struct {
 	parts  []transport.PartReceipt
 	device string
 	lost   *wal.DamageError // bytes of the object that are proven lost; nil: none
+	want   want             // of the gate
+	via    string           // the interface that it was let through for
 	denied int              // how often in a row the object's steps were denied before this one
 	began  time.Time
 }
@@ -144,6 +146,7 @@ func (e *Engine) work(ctx context.Context, t task) result {
 		r.local = e.receipt(t, nil)
 	}
 	e.withdraw(&r)
+	e.remember(t, r.err)
 	if t.step.action == actReceipt && r.local == nil {
 		e.log.Info("archived", "stream", t.name, "key", t.upload.Object.Key, "bytes", t.object.Size())
 	}

@@ -112,6 +112,12 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 			gaps, text.Ago(st.LastRead, s.Now), st.Destination, st.SourceState)
 	}
 
+	budgets := text.Table{}
+	budgets.Row("BUDGET OF", "DAY", "MONTH")
+	for _, b := range s.Budgets {
+		budgets.Row(b.Interface, spent(b.Day), spent(b.Month))
+	}
+
 	const linkColumn = 1
 	destinations := text.Table{}
 	if colour {
@@ -131,7 +137,11 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 		destinations.Row(d.Name, d.Link, text.Bytes(d.PendingBytes)+", "+count(int(d.PendingObjects), "object"),
 			text.Bytes(d.SentBytes), text.Ago(d.LastSuccess, s.Now), next, d.LastError)
 	}
-	for _, t := range []*text.Table{&streams, &destinations} {
+	tables := []*text.Table{&streams, &destinations}
+	if len(s.Budgets) > 0 {
+		tables = append(tables, &budgets)
+	}
+	for _, t := range tables {
 		fmt.Fprintln(w)
 		if err := t.Write(w); err != nil {
 			return err
@@ -145,9 +155,17 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 	return nil
 }
 
+// spent says how much of a limit is used.
+func spent(s *engine.Spent) string {
+	if s == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s of %s", text.Bytes(s.Bytes), text.Bytes(s.Limit))
+}
+
 // paintLink colours the state of a link: green, yellow, red.
 func paintLink(state string) string {
-	colours := map[string]string{"up": "32", "down": "33", "throttled": "33", "denied": "31"}
+	colours := map[string]string{"up": "32", "poor": "33", "down": "33", "throttled": "33", "closed": "33", "over budget": "33", "denied": "31"}
 	if c, ok := colours[state]; ok {
 		return "\x1b[" + c + "m" + state + "\x1b[0m"
 	}

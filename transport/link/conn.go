@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,7 @@ type conn struct {
 	waits          atomic.Int32          // writers that a rate holds back
 	user           atomic.Pointer[watch] // the request on it; nil: idle
 	iface          string                // that it goes through
+	opened         time.Time
 	closed         chan struct{}
 	once           sync.Once
 	shut           error // of Close

@@ -45,6 +45,7 @@ func (t *Transport) dial(ctx context.Context, limit time.Duration, network, addr
 		tries = append(tries, iface)
 		return nil
 	}}
+	began := time.Now()
 	raw, err := dialer.DialContext(ctx, network, addr)
 	mu.Lock()
 	defer mu.Unlock()
@@ -52,7 +53,7 @@ func (t *Transport) dial(ctx context.Context, limit time.Duration, network, addr
 	var c *conn
 	if err == nil {
 		t.connections.Add(1)
-		c = &conn{Conn: raw, link: t, closed: make(chan struct{})}
+		c = &conn{Conn: raw, link: t, opened: began, closed: make(chan struct{})}
 		if t.meter != nil {
 			c.iface = interfaceOf(raw.LocalAddr())
 		}
@@ -62,7 +63,7 @@ func (t *Transport) dial(ctx context.Context, limit time.Duration, network, addr
 			won, c.charged = i, openCost
 			continue
 		}
-		t.meter.Settle(iface, failCost-openCost)
+		t.meter.Settle(iface, failCost-openCost, began)
 	}
 	if err != nil {
 		return nil, err

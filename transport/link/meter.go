@@ -1,6 +1,9 @@
 package link
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Meter keeps count of what the link costs, and says when it may cost no more.
 // Safe for concurrent use.
@@ -19,8 +22,8 @@ type Meter interface {
 	// it returns an error none were taken, and none are sent.
 	Take(iface string, n int64) error
 	// Settle says that n bytes more than were taken have passed, or with n < 0 that
-	// so many were not needed.
-	Settle(iface string, n int64)
+	// so many were not needed. opened is when the connection was.
+	Settle(iface string, n int64, opened time.Time)
 }
 
 // Headers of IP and TCP in each segment, with timestamps.
@@ -92,6 +95,6 @@ func (c *conn) settle(info *tcpInfo) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link.meter.Settle(c.iface, cost-c.charged)
+	c.link.meter.Settle(c.iface, cost-c.charged, c.opened)
 	c.charged = cost
 }

@@ -39,7 +39,7 @@ func (p *purse) Take(iface string, n int64) error {
 	return nil
 }
 
-func (p *purse) Settle(_ string, n int64) {
+func (p *purse) Settle(_ string, n int64, _ time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.left -= n

@@ -212,7 +212,7 @@ func iotKeys(m *mapping, env func(string) string, proxy link.Proxy) account {
 		return account{}
 	}
 	var err error
-	if c.HTTP, err = link.New(wire); err != nil {
+	if c.HTTP, err = m.r.wires.open(wire, nil); err != nil {
 		k.problem("cert_file", readHint(err, "the files must be PEM, and the key the certificate's"), "%v", err)
 		return account{}
 	}

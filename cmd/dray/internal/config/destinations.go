@@ -33,6 +33,7 @@ func destination(m *mapping, env func(string) string) engine.Destination {
 		return engine.Destination{Name: name}
 	}
 	before := len(m.r.problems)
+	windows := m.windows()
 	d, err := open(m, env)
 	m.done()
 	if err != nil && len(m.r.problems) == before {
@@ -42,7 +43,7 @@ func destination(m *mapping, env func(string) string) engine.Destination {
 		m.r.bad[m.path] = true
 		return engine.Destination{Name: name}
 	}
-	d.Name = name
+	d.Name, d.Windows = name, windows
 	return d
 }
 
@@ -80,11 +81,12 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		KeyFile:  m.file("key_file", env, private),
 		Proxy:    proxyOf(m),
 	}
+	own := m.rate("rate")
 	from := accountOf(m, env, use.Proxy)
 	if len(m.r.problems) > before {
 		return engine.Destination{}, nil
 	}
-	wire, err := link.New(use)
+	wire, err := m.r.wires.open(use, own)
 	if err != nil {
 		return engine.Destination{}, err
 	}
@@ -95,10 +97,7 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		m.tell(err)
 		return engine.Destination{}, err
 	}
-	return engine.Destination{
-		To:   to,
-		Link: func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
-	}, nil
+	return over(wire, to), nil
 }
 
 // proxyOf reads what requests go through. Its problem repeats nothing, for the

@@ -23,6 +23,7 @@ type reader struct {
 	where    map[string]*yaml.Node // field path, as "streams[0].object", to its value
 	bad      map[string]bool       // field paths that have a problem
 	aliases  int
+	wires    wires
 }
 
 // report notes a problem of the field at path; n is where to point.

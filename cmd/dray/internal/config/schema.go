@@ -18,6 +18,7 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 	c.Engine.StateDir = stateDir(m)
 	c.Engine.Workers = m.integer("workers")
 	c.Engine.Spool = spool(m.mapping("spool"))
+	r.wires.shared(m.mapping("link"))
 	readers := map[string]string{} // of what can have one only
 	for _, s := range m.list("streams", "name at least one stream: its source and its destination") {
 		st := stream(s)
@@ -27,6 +28,7 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 	for _, d := range m.list("destinations", "name at least one destination, such as {name: archive, type: local, path: /mnt/usb}") {
 		c.Engine.Destinations = append(c.Engine.Destinations, destination(d, env))
 	}
+	c.Engine.Meter, c.Engine.Network = r.wires.meter, r.wires.network
 	c.MetricsListen = metrics(m.mapping("metrics"))
 	m.done()
 	return c
@@ -62,6 +64,7 @@ func stream(m *mapping) engine.Stream {
 		Framing:     framing(m),
 		Key:         m.text("key"),
 		Destination: m.need("destination", "name one of the destinations below"),
+		Order:       engine.Order(m.word("order", string(engine.Oldest), string(engine.Newest))),
 		Priority:    engine.Priority(m.word("priority", string(engine.High), string(engine.Normal), string(engine.Low))),
 	}
 	sync := m.mapping("sync")

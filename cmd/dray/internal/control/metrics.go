@@ -23,7 +23,7 @@ const (
 )
 
 // links are the states of a link, each a sample of dray_destination_link.
-var links = []string{"idle", "up", "down", "denied", "throttled"}
+var links = []string{"idle", "up", "poor", "down", "denied", "throttled", "closed", "over budget"}
 
 var families = []family{
 	{"dray_info", gauge, "Always 1; the labels say what runs.",
@@ -68,8 +68,28 @@ var families = []family{
 	destination("dray_destination_wire_received_bytes_total", counter, "Bytes that came over the link since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.BytesReceived) }),
 	destination("dray_destination_requests_total", counter, "Requests made since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Requests) }),
 	destination("dray_destination_connections_total", counter, "Connections opened since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Connections) }),
+	destination("dray_destination_handshakes_total", counter, "TLS handshakes since start-up.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Handshakes) }),
+	destination("dray_destination_resumed_total", counter, "TLS handshakes that went on with an earlier session.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Resumed) }),
+	destination("dray_destination_changes_total", counter, "Connections ended because the network changed.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Changes) }),
+	destination("dray_destination_cost_bytes_total", counter, "What closed connections cost, with headers and retransmissions.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.CostBytes) }),
+	budget("dray_budget_used_bytes", gauge, "Used of a budget in this day or month.", func(s *engine.Spent) int64 { return s.Bytes }),
+	budget("dray_budget_limit_bytes", gauge, "What a budget allows in a day or month.", func(s *engine.Spent) int64 { return s.Limit }),
 	destination("dray_destination_stalls_total", counter, "Connections given up because nothing moved.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Stalls) }),
 	destination("dray_destination_broken_connections_total", counter, "Connections that failed while a request used them.", func(d engine.DestinationStatus) float64 { return float64(d.Wire.Broken) }),
+}
+
+// budget makes a sample for each limit that each budget has.
+func budget(name, kind, help string, value func(*engine.Spent) int64) family {
+	return family{name, kind, help, func(s engine.Status, add func(float64, ...string)) {
+		for _, b := range s.Budgets {
+			if b.Day != nil {
+				add(float64(value(b.Day)), "interface", b.Interface, "period", "day")
+			}
+			if b.Month != nil {
+				add(float64(value(b.Month)), "interface", b.Interface, "period", "month")
+			}
+		}
+	}}
 }
 
 func one(name, kind, help string, value func(engine.Status) float64) family {
