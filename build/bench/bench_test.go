@@ -31,12 +31,24 @@ func TestSizesAreReadWithTheirUnits(t *testing.T) {
 
 func TestPeakMemoryIsTheChildsOwn(t *testing.T) {
 	ballast := bytes.Repeat([]byte{1}, 64<<20) // what ru_maxrss would show
-	peak, err := runWatched(exec.Command("sleep", "0.2"))
+	peak, _, err := runWatched(exec.Command("sleep", "0.2"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if peak <= 0 || peak > int64(len(ballast))/2 {
 		t.Errorf("got %d bytes for sleep", peak)
+	}
+}
+
+func TestFieldsOfProcAreRead(t *testing.T) {
+	text := []byte("Name:\tdray\nVmHWM:\t   17408 kB\nrchar: 2147483648\nwchar: many\n")
+	for _, tt := range []struct {
+		name, unit string
+		want       int64
+	}{{"VmHWM:", " kB", 17408}, {"rchar:", "", 2147483648}, {"wchar:", "", 0}, {"syscr:", "", 0}} {
+		if got := field(text, tt.name, tt.unit); got != tt.want {
+			t.Errorf("%s got %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type row struct {
 	system time.Duration
 	wall   time.Duration
 	rss    int64 // peak, bytes
+	reads  int64 // bytes, without those of the pipe; 0: not counted
 }
 
 func newRig(ctx context.Context, parent string, size int64) (r *rig, err error) {
@@ -117,10 +118,13 @@ func (r *rig) measure(ctx context.Context, s subject, secure bool) (got row, err
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	began := time.Now()
-	if got.rss, err = runWatched(cmd); err != nil {
+	if got.rss, got.reads, err = runWatched(cmd); err != nil {
 		return got, fmt.Errorf("%w; it said:\n%.4000s", err, said.String())
 	}
 	got.wall = time.Since(began)
+	if s.piped() {
+		got.reads = max(got.reads-r.size, 0)
+	}
 	got.system = cmd.ProcessState.SystemTime()
 	got.cpu = cmd.ProcessState.UserTime() + got.system
 	arrived, err := storedBytes(gateway.BucketDir)
@@ -133,17 +137,18 @@ func (r *rig) measure(ctx context.Context, s subject, secure bool) (got row, err
 	return got, nil
 }
 
-// runWatched runs cmd and returns the peak of its resident memory in bytes.
+// runWatched runs cmd and returns the peak of its resident memory and how much
+// it read, in bytes.
 //
 // The kernel's own figure for a child that has ended (ru_maxrss) will not do:
 // at exec it takes over the peak of the process that forked, which is the
 // bench. So VmHWM is read while the child lives; it only grows, and what it
-// grows by in the last few milliseconds is missed.
-func runWatched(cmd *exec.Cmd) (peak int64, err error) {
+// grows by in the last few milliseconds is missed. So it is with what was read.
+func runWatched(cmd *exec.Cmd) (peak, reads int64, err error) {
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	path := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)
+	proc := fmt.Sprintf("/proc/%d/", cmd.Process.Pid)
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -154,24 +159,27 @@ func runWatched(cmd *exec.Cmd) (peak int64, err error) {
 			if err == nil && peak == 0 {
 				err = errors.New("it ended before its memory could be read")
 			}
-			return peak, err
-		case <-tick.C:
-			if b, err := os.ReadFile(path); err == nil { // else it has just ended
-				peak = max(peak, highWater(b))
+			return peak, reads, err
+		case <-tick.C: // what cannot be read has just ended
+			if b, err := os.ReadFile(proc + "status"); err == nil {
+				peak = max(peak, field(b, "VmHWM:", " kB")<<10)
+			}
+			if b, err := os.ReadFile(proc + "io"); err == nil {
+				reads = max(reads, field(b, "rchar:", ""))
 			}
 		}
 	}
 }
 
-// highWater returns VmHWM of a /proc/…/status in bytes, 0 if it is not there.
-func highWater(status []byte) int64 {
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+// field returns the number of a line of a file in /proc, 0 if it is not there.
+func field(text []byte, name, unit string) int64 {
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), unit)), 10, 64)
 			if err != nil {
 				return 0
 			}
-			return kib << 10
+			return n
 		}
 	}
 	return 0

@@ -18,21 +18,36 @@ import (
 type subject interface {
 	name() string
 	program(r *rig) string
+	piped() bool // it reads the input from a pipe, and what it reads besides is its own
 	// command returns what sends the input to the server; work is its folder.
 	command(ctx context.Context, r *rig, g *transporttest.Gateway, work string) (*exec.Cmd, error)
 }
 
 // dray reads a pipe, keeps every byte on disk, and sends parts of partSize.
-type dray struct{ partSize byteSize }
+type dray struct {
+	partSize byteSize
+	checksum string // empty: as it is if nobody says
+}
 
-func (d dray) name() string        { return "dray, parts of " + d.partSize.String() }
+func (d dray) name() string {
+	name := "dray, parts of " + d.partSize.String()
+	if d.checksum != "" {
+		name += ", " + d.checksum
+	}
+	return name
+}
+
 func (dray) program(r *rig) string { return r.dray }
+func (dray) piped() bool           { return true }
 
 func (d dray) command(ctx context.Context, r *rig, g *transporttest.Gateway, work string) (*exec.Cmd, error) {
 	config := filepath.Join(work, "dray.yaml")
-	ca := ""
+	more := ""
 	if g.CAFile != "" {
-		ca = "\n    ca_file: " + g.CAFile
+		more = "\n    ca_file: " + g.CAFile
+	}
+	if d.checksum != "" {
+		more += "\n    checksum: " + d.checksum
 	}
 	const mib = 1 << 20
 	object := (r.size+mib-1)/mib + 1 // all in one object
@@ -51,7 +66,7 @@ destinations:
     path_style: true
     region: %s
     bucket: %s%s
-`, filepath.Join(work, "state"), object+object/8+64, object, d.partSize.String(), g.Endpoint, g.Region, g.Bucket, ca)
+`, filepath.Join(work, "state"), object+object/8+64, object, d.partSize.String(), g.Endpoint, g.Region, g.Bucket, more)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -75,6 +90,7 @@ type curl struct{}
 
 func (curl) name() string        { return "curl, one PUT" }
 func (curl) program(*rig) string { return "curl" }
+func (curl) piped() bool         { return false }
 
 func (curl) command(ctx context.Context, r *rig, g *transporttest.Gateway, _ string) (*exec.Cmd, error) {
 	client := s3.NewPresignClient(s3.New(s3.Options{
@@ -99,6 +115,7 @@ type s5cmd struct{}
 
 func (s5cmd) name() string        { return "s5cmd cp" }
 func (s5cmd) program(*rig) string { return "s5cmd" }
+func (s5cmd) piped() bool         { return false }
 
 func (s5cmd) command(ctx context.Context, r *rig, g *transporttest.Gateway, _ string) (*exec.Cmd, error) {
 	args := []string{"--endpoint-url", g.Endpoint}
