@@ -117,6 +117,10 @@ func AuditArchive(ctx context.Context, to transport.Destination, sel AuditSelect
 			}
 		}
 		stored, err := stat(ctx, e.Key)
+		if transport.KindOf(err) == transport.Invalid { // of this object: it is encrypted with another key, or with none
+			f.ours, f.bad = true, err
+			return f, nil
+		}
 		if err != nil || stored == nil || stored.Metadata["dray-stream"] == "" && stored.Metadata["dray-epoch"] == "" {
 			return f, err
 		}

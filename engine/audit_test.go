@@ -161,6 +161,15 @@ func TestAuditSaysWhichObjectsCannotBeTold(t *testing.T) {
 	}
 }
 
+func TestAnObjectThatCannotBeAskedForDoesNotEndAnAudit(t *testing.T) {
+	s := &shelf{fails: []error{&transport.Error{Op: "stat", Kind: transport.Invalid, Err: errors.New("status 400 BadRequest")}}}
+	s.put("a", 0, 10)
+	a, err := engine.AuditArchive(t.Context(), s, engine.AuditSelection{})
+	if err != nil || len(a.Bad) != 1 || a.Bad[0].Key != "a" || !strings.Contains(a.Bad[0].Why, "400") || a.Err() == nil {
+		t.Errorf("got %+v, %v, want the object named as one that cannot be told", a, err)
+	}
+}
+
 func TestAuditOfManyObjectsSelectsAndAsksForEachOnce(t *testing.T) {
 	s := &shelf{}
 	const n = 20_000

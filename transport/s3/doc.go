@@ -83,15 +83,15 @@
 //	kms:Decrypt, with a checksum and SSE-KMS | Destination.permission, kmsHint | TestARefusalSaysWhatTheOperatorCanDo
 //	permissions of directory buckets, CreateSession, its refresh | sessionIssuer.Issue, enter.HandleInitialize | TestASessionIsRenewedBeforeItEndsWhateverTheClock, TestASessionThatIsRefusedIsNotUsedAgain, TestWhyThereIsNoSessionIsSaid
 //	kms:GenerateDataKey, directory buckets with SSE-KMS | Destination.permission, kmsHint, sessionIssuer.Issue | TestARefusalSaysWhatTheOperatorCanDo, TestASessionEncryptsAsItsObjectsAreToBe
-//	error EntityTooSmall | wrongParts, Destination.nameWrong, hints | TestARefusalOfCompleteIsSettledByWhatIsThere, TestAnErrorInsideA200IsTheErrorThatItNames
-//	error InvalidPart: not found, or another ETag | Destination.nameWrong, samePart | TestOfTenThousandPartsOnlyTheLostGoAgain, TestS3KeepsTheContract
-//	error InvalidPartOrder | transport.Object.CheckParts, Destination.nameWrong | TestPartsAreConsecutiveFromOne, TestAnErrorInsideA200IsTheErrorThatItNames
+//	error EntityTooSmall | wrongParts, Destination.nameWrong, hints | TestARefusalThatAPartExplainsNamesThePart, TestARefusalOfCompleteIsSettledByWhatIsThere, TestPartsThatAreTooSmallPointToTheConfig
+//	error InvalidPart: not found, or another ETag | Destination.nameWrong, samePart | TestARefusalThatAPartExplainsNamesThePart, TestOfTenThousandPartsOnlyTheLostGoAgain, TestS3KeepsTheContract
+//	error InvalidPartOrder | transport.Object.CheckParts, Destination.nameWrong | TestPartsAreConsecutiveFromOne, TestARefusalThatAPartExplainsNamesThePart, TestAnErrorInsideA200IsTheErrorThatItNames
 //	error NoSuchUpload: aborted or completed | unsettled, Destination.settle | TestARefusalOfCompleteIsSettledByWhatIsThere, TestALostReplyOfCompleteIsSettledByTheNextCall
 //	Host header of directory buckets | Config.directory, Config.options | TestADirectoryBucketIsSpokenToByItsRules
 //	related: CreateMultipartUpload | Destination.Create | TestWhatIsAskedForIsSent
 //	related: UploadPart | Destination.UploadPart | TestWhatIsAskedForIsSent, TestAPartIsReadOnceAndSentInOneRequest
 //	related: AbortMultipartUpload | Destination.Abort | TestS3KeepsTheContract
-//	related: ListParts | Destination.Parts | TestPartsListsMoreThanAPageHolds, TestAListThatBreaksOffIsNoList
+//	related: ListParts | Destination.Parts | TestAnObjectOfTenThousandPartsIsListedAndMade, TestAListThatBreaksOffIsNoList
 //	related: ListMultipartUploads | Destination.Find, Destination.uploads | TestAListThatDoesNotEndIsRefused, TestADirectoryBucketIsSpokenToByItsRules
 //	warning: blanks in signed header values are encoded | encodeMetadata, tagging, headerSafe, follow | TestNoSignedHeaderHoldsABlank, TestMetadataComesBackFromAnyHeader
 //	Bucket, Key, UploadId | Destination.check, Destination.key | TestS3KeepsTheContract, TestNewRefusesWhatCannotWork
@@ -111,7 +111,7 @@
 //	ChecksumSHA1 | scheme.ofObject | TestTheServerConfirmsEveryChecksum, TestAnObjectsChecksumFollowsFromThoseOfItsParts
 //	ChecksumSHA256 | scheme.ofObject | TestTheServerConfirmsEveryChecksum, TestACompositeChecksumIsTheOneThatS3Documents
 //	ChecksumType; another than at Create: BadDigest | schemeOf, Destination.lay, Destination.nameWrong | TestAnObjectKeepsTheChecksumThatItWasLaidOutFor, TestAnErrorInsideA200IsTheErrorThatItNames
-//	MpuObjectSize; another: 400 InvalidRequest | Destination.Complete, wrongParts | TestACompleteSaysAllThatItKnows, TestAnErrorInsideA200IsTheErrorThatItNames
+//	MpuObjectSize; another: 400 InvalidRequest | Destination.Complete, wrongParts | TestACompleteSaysAllThatItKnows, TestARefusalThatAPartExplainsNamesThePart
 //	RequestPayer | account | TestWhatIsAskedForIsSent, TestEveryCallIsMadeInTheNameOfTheOwnerAndThePayer
 //	note: RequestPayer, not for directory buckets | Config.checkDirectory | TestADirectoryBucketIsSpokenToByItsRules
 //	ExpectedBucketOwner; another: 403 | account, Destination.permission | TestWhatIsAskedForIsSent, TestARefusalSaysWhatTheOperatorCanDo

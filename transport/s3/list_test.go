@@ -2,39 +2,49 @@ package s3
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/transport/transporttest"
 )
 
-func TestPartsListsMoreThanAPageHolds(t *testing.T) {
-	b := newBench(t)
-	u, _ := b.upload("many", 0)
+func TestAnObjectOfTenThousandPartsIsListedAndMade(t *testing.T) {
+	g := transporttest.StartGateway(t, transporttest.GatewayOptions{SmallParts: true})
+	b := &bench{T: t, d: open(t, g, ""), g: g}
+	const n = maxParts // a page is 1000
+	u, bytes := b.upload("many", n)
 	u.PartSize = 1
-	const n = 1003 // a page is 1000
-	bytes := transporttest.Bytes(3, n)
-	for i := n; i > 0; i-- {
-		if _, err := b.part(u, bytes, i); err != nil {
-			t.Fatal(err)
-		}
+	parts := make([]transport.PartReceipt, n)
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Go(func() {
+			for i := n - worker; i > 0; i -= 8 { // from the last to the first
+				r, err := b.part(u, bytes, i)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				parts[i-1] = r
+			}
+		})
 	}
-	b.proxy.Script()
-	parts, err := b.d.Parts(t.Context(), u)
-	if err != nil || len(parts) != n {
-		t.Fatalf("Parts: %d, %v, want %d", len(parts), err, n)
+	if all.Wait(); t.Failed() {
+		return
 	}
-	for i, p := range parts {
+	held, err := b.d.Parts(t.Context(), u)
+	if err != nil || len(held) != n {
+		t.Fatalf("Parts: %d, %v, want %d", len(held), err, n)
+	}
+	for i, p := range held {
 		if p.Number != i+1 || p.Size != 1 || !p.HasCRC {
 			t.Errorf("part %d of the list: %+v", i+1, p)
 		}
 	}
-	if got := len(b.proxy.Requests()); got != 2 {
-		t.Errorf("%d requests, want 2 pages", got)
+	if _, err := b.d.Complete(t.Context(), u, parts); err != nil {
+		t.Fatal(err)
 	}
-	if err := b.d.Abort(t.Context(), u); err != nil {
-		t.Error(err)
-	}
+	b.stored(u.Object.Key, bytes)
 }
 
 func TestAListThatBreaksOffIsNoList(t *testing.T) {

@@ -61,3 +61,17 @@ func TestS3KeepsTheContractWhereNoServerToInstallDoes(t *testing.T) {
 		})
 	}
 }
+
+// An archive whose encryption changed holds objects that the key of today does
+// not open: that is said of each, as Invalid.
+func TestAnObjectUnderAnotherKeyIsNotAnAnswerAboutTheBucket(t *testing.T) {
+	d := simulate(t, "dray-bucket", Write{})
+	b := transporttest.Bytes(1, 10)
+	o := transporttest.Object("clear", b)
+	if _, err := d.Put(t.Context(), o, transporttest.NewBody(b)); err != nil {
+		t.Fatal(err)
+	}
+	d.form.customer = newCustomer(bytes.Repeat([]byte{7}, customerKeyBytes))
+	_, err := d.Stat(t.Context(), "clear")
+	(&bench{T: t}).want(err, transport.Invalid, false)
+}
