@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/wal"
 )
 
@@ -21,26 +22,36 @@ type Receipt struct {
 	ETag        string    `json:"etag,omitempty"`
 	ArchiveID   string    `json:"archive_id,omitempty"`
 	Location    string    `json:"location,omitempty"`
+	Vault       string    `json:"vault,omitempty"`
+	Description string    `json:"description,omitempty"` // what the vault keeps beside the bytes
 	Destination string    `json:"destination"`
 	FirstTime   time.Time `json:"first_time"`    // when its first byte was captured
 	CompletedAt time.Time `json:"completed_at"`  // when the destination confirmed it
 	Gap         int64     `json:"gap,omitempty"` // bytes known lost just before Start
 	GapUnknown  bool      `json:"gap_unknown,omitempty"`
+	BegunAgain  int       `json:"begun_again,omitempty"` // how often its upload had expired, and began again
 	InDoubt     string    `json:"in_doubt,omitempty"`
 	Dropped     string    `json:"dropped,omitempty"` // why; then nothing is archived
 }
 
-// receipt writes an object's receipt down, then lets its bytes go. done is nil
+// receipt writes an object's receipt down, then lets its bytes go. up is nil
 // for an object that was dropped.
 //
 // Order: the line is durable before Freed, and Freed before its slot is reused.
-func (e *Engine) receipt(t task, done *wal.Receipt) error {
+func (e *Engine) receipt(t task, up *wal.Upload) error {
 	m := t.upload.Object.Metadata
 	line := Receipt{Stream: t.name, Epoch: m["dray-epoch"], Start: t.object.Start, End: t.object.End, Key: t.upload.Object.Key,
 		Size: t.object.Size(), Destination: t.dest.cfg.Name, FirstTime: time.Unix(0, t.object.Time).UTC(), Gap: t.object.Gap, GapUnknown: t.object.GapUnknown}
-	if done != nil {
+	if up != nil {
+		done := up.Done
+		line.BegunAgain = up.Resets
 		line.Checksum, line.ETag, line.ArchiveID, line.Location = done.Checksum, done.ETag, done.ArchiveID, done.Location
 		line.InDoubt, line.CompletedAt = done.InDoubt, time.Unix(0, done.Time).UTC()
+		if d, ok := t.dest.to.(transport.Describer); ok {
+			if said, err := d.Describe(t.upload.Object); err == nil { // else it could not have begun
+				line.Vault, line.Description = said.Vault, said.Text
+			}
+		}
 	} else {
 		line.Dropped, line.CompletedAt = "spool is full", time.Now().UTC()
 		if t.object.Damaged {

@@ -58,14 +58,14 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		}
 		if up.Done != nil {
 			done := *up.Done
-			t.object.Up = &wal.Upload{Done: &done}
+			t.object.Up = &wal.Upload{Done: &done, Resets: up.Resets}
 		}
 	}
 	if t.upload.Object.Key == "" {
 		t.upload.Object.Key = e.keyOf(st, o)
 	}
 	t.upload.Object.Metadata = metadata(t.device, st, o)
-	t.upload.Object.Hash = s.Layout(o).Hash
+	t.upload.Object.Hash, t.upload.Object.PartSize = s.Layout(o).Hash, size
 	t.upload.Object.Size = -1
 	if o.Sealed() {
 		t.upload.Object.Size = o.Size()
@@ -77,6 +77,7 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		t.part = transport.Part{Number: n, Offset: from - o.Start, Size: to - from, CRC32C: p.CRC, Sum: []byte(p.Sum)}
 		t.unread = p.Unread
 	case actComplete:
+		t.upload.Tried = t.op == wal.OpComplete
 		for n := 1; n <= o.NumParts(); n++ {
 			p, from, to := s.Part(o, n)
 			t.parts = append(t.parts, transport.PartReceipt{Number: n, Size: to - from, CRC32C: p.CRC, HasCRC: true, Sum: []byte(p.Sum), ETag: p.ETag})
@@ -141,7 +142,7 @@ func (e *Engine) work(ctx context.Context, t task) result {
 	case actMend:
 		e.mend(&r)
 	case actReceipt:
-		r.local = e.receipt(t, t.object.Up.Done)
+		r.local = e.receipt(t, t.object.Up)
 	case actFree:
 		r.local = e.receipt(t, nil)
 	}

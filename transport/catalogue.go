@@ -36,6 +36,19 @@ type Entry struct {
 // operator should know. Notes are sentences; they are shown in status.
 type Noter interface{ Notes() []string }
 
+// A Describer is a Destination that keeps neither keys nor metadata, but a text
+// made of them.
+type Describer interface {
+	// Describe returns what it keeps of o. It fails if that is too long.
+	Describe(o Object) (Description, error)
+}
+
+// A Description is what a Describer keeps.
+type Description struct {
+	Vault string // where the object is kept
+	Text  string // what is kept beside its bytes
+}
+
 // An Examiner is a Destination that knows its service's own words and rules.
 // It serves trials, in which an operator has every action tried that a config
 // will need.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash"
 	"io"
+	"time"
 )
 
 // A Destination stores objects sent whole or in parts.
@@ -58,9 +59,13 @@ type Limits struct {
 	PartSize  int64 // the part size to use where nothing else is asked for
 
 	// Once says that what a call answers may not be had a second time, as the only
-	// name of an archive: so none is made while answers cannot be written down. Else
+	// name of an archive, which Find then never sees: so none is made while answers
+	// cannot be written down. Else
 	// calls go on meanwhile, since repeating them leads to the same object.
 	Once bool
+	// MaxIdle is how long an upload lasts to which no part is added; then it is
+	// Gone. 0: for ever.
+	MaxIdle time.Duration
 
 	// Hash names the digest that UploadPart and Put need besides CRC32C, which is
 	// always there; empty: none. The name is the destination's own, goes into
@@ -81,6 +86,7 @@ type Object struct {
 	Hash     string            // name of the digest of its parts, as in Limits; may differ from the one there now
 	Sum      []byte            // Put: that digest of all bytes; nil if Hash is empty
 	Metadata map[string]string // lower-case ASCII names; printable ASCII values; under 2 KB in all
+	PartSize int64             // Create: bytes of each part but the last; 0: that of Limits
 }
 
 // An Upload is an unfinished multipart upload.
@@ -88,6 +94,8 @@ type Upload struct {
 	ID       string
 	Object   Object
 	PartSize int64 // bytes of each part but the last; 0 in what Find returns
+	// Tried: a Complete may have been sent before, and no reply to it was seen.
+	Tried bool
 }
 
 // A Part is one part of an upload.

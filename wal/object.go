@@ -30,6 +30,7 @@ type Upload struct {
 	Op     Op     // the last call announced
 	ID     string // the destination's upload ID; empty: no upload has begun
 	Parts  []Part // cut so far, in order
+	Resets int    // how often an upload that had begun was no more, and began again
 	Done   *Receipt
 }
 
@@ -149,7 +150,12 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 			}
 		}
 	case Reset:
-		if up := o.Up; up != nil {
+		if f.N > 0 { // in a snapshot
+			o.upload().Resets = f.N
+		} else if up := o.Up; up != nil {
+			if up.ID != "" {
+				up.Resets++
+			}
 			up.ID, up.Op = "", NoOp
 			for i := range up.Parts {
 				up.Parts[i].Stored, up.Parts[i].ETag = false, ""
@@ -230,6 +236,9 @@ func (up *Upload) facts(o *Object, f func(Fact)) {
 	}
 	if o.Sealed() {
 		f(Fact{Kind: Sealed, End: o.End})
+	}
+	if up.Resets > 0 {
+		f(Fact{Kind: Reset, N: up.Resets})
 	}
 	if up.Key != "" {
 		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device, Lost: o.Gap})

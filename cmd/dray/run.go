@@ -46,6 +46,9 @@ ports and FIFOs do not.`,
 			}
 			c.Engine.Log = slog.New(slog.NewTextHandler(out.Err, &slog.HandlerOptions{Level: level}))
 			c.Engine.Drain = *drain
+			for _, w := range c.Warnings {
+				c.Engine.Log.Warn("config", "line", w.Line, "about", w.Text)
+			}
 			return serve(ctx, c)
 		}
 	},
@@ -62,6 +65,11 @@ var checkCommand = command{
 			c, err := load(*file)
 			if err != nil {
 				return err
+			}
+			for _, w := range c.Warnings {
+				if _, err := fmt.Fprintf(out.Err, "%s:%d:%d: warning: %s\n", *file, w.Line, w.Column, w.Text); err != nil {
+					return err
+				}
 			}
 			_, err = fmt.Fprintf(out.Out, "%s: good: %s, %s, state in %s\n", *file,
 				count(len(c.Engine.Streams), "stream"), count(len(c.Engine.Destinations), "destination"), c.Engine.StateDir)

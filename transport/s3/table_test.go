@@ -1,116 +1,19 @@
 package s3
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/seed-7270d448/dray/transport/transporttest"
 )
 
-// declared adds every name that dir's files declare, methods as Type.Name;
-// those of a test file only if tests is set.
-func declared(t *testing.T, dir, prefix string, tests bool, names map[string]bool) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%s: %d files, %v", dir, len(files), err)
-	}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") != tests {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			switch d := d.(type) {
-			case *ast.FuncDecl:
-				name := d.Name.Name
-				if d.Recv != nil {
-					of := d.Recv.List[0].Type
-					if star, ok := of.(*ast.StarExpr); ok {
-						of = star.X
-					}
-					if id, ok := of.(*ast.Ident); ok {
-						name = id.Name + "." + name
-					}
-				}
-				names[prefix+name] = true
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					switch spec := spec.(type) {
-					case *ast.TypeSpec:
-						names[prefix+spec.Name.Name] = true
-					case *ast.ValueSpec:
-						for _, id := range spec.Names {
-							names[prefix+id.Name] = true
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
 func TestEveryLineOfTheReferenceIsHandledAndTested(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, tests := map[string]bool{}, map[string]bool{}
-	declared(t, ".", "", false, code)
-	declared(t, "..", "transport.", false, code)
-	declared(t, "../link", "link.", false, code)
-	declared(t, ".", "", true, tests)
-	_, table, found := strings.Cut(string(doc), "# CompleteMultipartUpload, line by line")
-	if !found {
-		t.Fatal("doc.go has no table")
-	}
-	var subjects strings.Builder
-	rows := 0
-	for line := range strings.Lines(table) {
-		row, ok := strings.CutPrefix(line, "//\t")
-		if !ok {
-			continue
-		}
-		rows++
-		cells := strings.Split(row, "|")
-		if len(cells) != 3 {
-			t.Errorf("%d cells, want what, where and test: %s", len(cells), row)
-			continue
-		}
-		subjects.WriteString(" " + cells[0])
-		for i, names := range []map[string]bool{code, tests} {
-			for _, name := range strings.Split(cells[i+1], ",") {
-				if name = strings.TrimSpace(name); !names[name] {
-					t.Errorf("%q does not exist: %s", name, row)
-				}
-			}
-		}
-		for _, name := range strings.Split(cells[2], ",") {
-			if !strings.HasPrefix(strings.TrimSpace(name), "Test") {
-				t.Errorf("%q is no test: %s", name, row)
-			}
-		}
-	}
-	if rows < 50 {
-		t.Errorf("%d rows, want at least 50: the reference has more to say", rows)
-	}
+	known := transporttest.CheckTable(t, "# CompleteMultipartUpload, line by line", 50)
 	// What the SDK can send, the reference names, save for algorithms that are
 	// younger than it and that Dray does not use.
-	words := strings.FieldsFunc(subjects.String(), func(r rune) bool { return strings.ContainsRune(" ,;:.()\n", r) })
-	known := map[string]bool{}
-	for _, word := range words {
-		known[word] = true
-	}
 	younger := map[string]bool{"ChecksumMD5": true, "ChecksumSHA512": true, "ChecksumXXHASH3": true, "ChecksumXXHASH64": true, "ChecksumXXHASH128": true}
 	for _, of := range []reflect.Type{reflect.TypeFor[s3.CompleteMultipartUploadInput](), reflect.TypeFor[types.CompletedPart]()} {
 		for i := range of.NumField() {

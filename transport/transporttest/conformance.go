@@ -98,7 +98,7 @@ func (s *suite) canPut(n int64) bool { return s.limits.MaxPut >= n }
 func (s *suite) begin(o transport.Object) transport.Upload {
 	s.Helper()
 	growing := o
-	growing.Size, growing.CRC32C = -1, 0
+	growing.Size, growing.CRC32C, growing.PartSize = -1, 0, s.limits.MinPart
 	id, err := s.d.Create(s.ctx(), growing)
 	if err != nil {
 		s.Fatalf("Create: %v", err)

@@ -41,20 +41,27 @@ type CannedReply struct {
 	Header map[string]string
 	Body   string
 	Early  bool // answer before the request's body was read, and hang up
+
+	code string // of an error as S3 has it
 }
 
 // Ops are the calls that a Fault and a script can name.
 var Ops = []string{"any", "create", "part", "complete", "put", "abort", "head", "parts", "uploads"}
 
-// A call is what a request asks of an S3 server.
+// A call is what a request asks of an S3 server or of a vault.
 type call struct {
 	op   string // one of Ops; empty: something else
 	path string // bucket and key, as sent
 	id   string // of the upload
 	part int
+
+	vault bool // it is one to a vault
 }
 
 func callOf(r *http.Request) call {
+	if c, ok := vaultCall(r); ok {
+		return c
+	}
 	q := r.URL.Query()
 	c := call{path: r.URL.EscapedPath(), id: q.Get("uploadId")}
 	switch {
@@ -111,6 +118,7 @@ func (f *Fault) String() string {
 func s3Error(status int, code string) *CannedReply {
 	return &CannedReply{
 		Status: status,
+		code:   code,
 		Header: map[string]string{"Content-Type": "application/xml"},
 		Body:   `<?xml version="1.0" encoding="UTF-8"?>` + "\n<Error><Code>" + code + "</Code><Message>Made for a test.</Message></Error>",
 	}

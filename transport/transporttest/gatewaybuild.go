@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -19,22 +20,28 @@ import (
 
 // Two servers can be built: one as it is, and one that takes parts of any size.
 var (
-	gatewayProgram    = sync.OnceValues(func() (string, error) { return buildGateway("s3server", nil) })
-	smallPartsProgram = sync.OnceValues(func() (string, error) { return buildGateway("s3server-small", withSmallParts) })
+	gatewayProgram    = sync.OnceValues(func() (string, error) { return buildTool("s3server", "build/tools", "./s3server", nil) })
+	smallPartsProgram = sync.OnceValues(func() (string, error) {
+		return buildTool("s3server-small", "build/tools", "./s3server", withSmallParts)
+	})
 )
 
-// buildGateway returns the path of the server's binary and builds it first
-// if need be; prepare, which may be nil, returns further arguments for that.
+// treeHashProgram is what a TreeHasher runs.
+var treeHashProgram = sync.OnceValues(func() (string, error) { return buildTool("treehash", "build/treehash", ".", nil) })
+
+// buildTool returns the path of a binary made of the package pkg of a module in
+// this checkout, and builds it first if need be; prepare, which may be nil, returns
+// further arguments for that.
 // The binary is kept in the user's cache folder under a name that holds a hash of all it is made from, so that it is built once a checkout and
 // not once a test binary; a file lock makes parallel test binaries wait for
 // the one that builds.
-func buildGateway(name string, prepare func(tools, scratch string) (args []string, err error)) (string, error) {
+func buildTool(name, module, pkg string, prepare func(tools, scratch string) (args []string, err error)) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	tools := filepath.Join(root, "build", "tools")
-	sum, err := hashSources(tools)
+	tools := filepath.Join(root, filepath.FromSlash(module))
+	sum, err := hashSources(tools, pkg)
 	if err != nil {
 		return "", err
 	}
@@ -70,11 +77,11 @@ func buildGateway(name string, prepare func(tools, scratch string) (args []strin
 		}
 		args = append(args, more...)
 	}
-	cmd := exec.Command("go", append(args, "./s3server")...)
+	cmd := exec.Command("go", append(args, pkg)...)
 	cmd.Dir = tools
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS=", "GOARCH=", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", filepath.Join(tools, "s3server"), err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", filepath.Join(tools, pkg), err, out)
 	}
 	if err := os.Rename(half, program); err != nil {
 		return "", err
@@ -157,13 +164,13 @@ func moduleRoot() (string, error) {
 	return root, nil
 }
 
-// hashSources identifies what the server is built from: its source, the
+// hashSources identifies what a program is built from: its source, the
 // versions of all modules, and the toolchain.
-func hashSources(tools string) (string, error) {
+func hashSources(tools, pkg string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	files := []string{"go.mod", "go.sum"}
-	sources, err := fs.Glob(os.DirFS(tools), "s3server/*.go")
+	sources, err := fs.Glob(os.DirFS(tools), path.Join(pkg, "*.go"))
 	if err != nil {
 		return "", err
 	}

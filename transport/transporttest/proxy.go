@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type Proxy struct {
 	fired    []Fault
 	requests []string
 	sent     int64
+	partSize int64 // of the last upload in a vault
 }
 
 // ProxyOptions say what a proxy stands before.
@@ -173,14 +175,15 @@ func (p *Proxy) next(r *http.Request, c call) (Fault, Modes, *CannedReply) {
 		}
 		fault.Times = 0
 		p.fired = append(p.fired, fault)
-		return fault, p.modes, p.modes.refuse(r, c, &p.seen)
+		fault.Instead, fault.After = fault.Instead.as(c), fault.After.as(c)
+		return fault, p.modes, p.modes.refuse(r, c, &p.seen).as(c)
 	}
-	return Fault{}, p.modes, p.modes.refuse(r, c, &p.seen)
+	return Fault{}, p.modes, p.modes.refuse(r, c, &p.seen).as(c)
 }
 
 // note remembers what the server said yes to.
 func (p *Proxy) note(c call, status int, body []byte) {
-	if status != http.StatusOK {
+	if status/100 != 2 {
 		return
 	}
 	p.mu.Lock()
@@ -193,6 +196,25 @@ func (p *Proxy) note(c call, status int, body []byte) {
 			p.seen.done[c.id] = body
 		}
 	}
+}
+
+// callOf is what r asks, with the number of a vault's part: it is told by its
+// range, and the size of parts when the upload begins.
+func (p *Proxy) callOf(r *http.Request) call {
+	c := callOf(r)
+	if !c.vault {
+		return c
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if size, err := strconv.ParseInt(r.Header.Get("X-Amz-Part-Size"), 10, 64); err == nil && size > 0 {
+		p.partSize = size
+	}
+	var first int64
+	if _, err := fmt.Sscanf(r.Header.Get("Content-Range"), "bytes %d-", &first); err == nil && p.partSize > 0 {
+		c.part = int(first/p.partSize) + 1
+	}
+	return c
 }
 
 // A counted body adds what is read of it to Sent.
@@ -217,7 +239,7 @@ func hangUp() { panic(http.ErrAbortHandler) }
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.handlers.Add(1)
 	defer p.handlers.Done()
-	c := callOf(r)
+	c := p.callOf(r)
 	if c.op == "part" || c.op == "put" {
 		r.Body = counted{r.Body, p}
 	}

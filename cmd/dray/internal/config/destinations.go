@@ -18,8 +18,9 @@ import (
 // destinations is the table of archives: how each type reads its keys. A new
 // archive is one more line here and a folder under transport.
 var destinations = map[string]func(m *mapping, env func(string) string) (engine.Destination, error){
-	"local": localDestination,
-	"s3":    s3Destination,
+	"glacier": glacierDestination,
+	"local":   localDestination,
+	"s3":      s3Destination,
 }
 
 // destination reads one destination. One with a problem has a name but no To.
@@ -75,19 +76,8 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		m.problem("endpoint", "write scheme and host only, such as https://minio.example.org:9000", "is not an address of a service")
 	}
 	c.Write = writeOf(m, env)
-	use := link.Config{
-		CAFile:   m.file("ca_file", env, openToAll),
-		CertFile: m.file("cert_file", env, openToAll),
-		KeyFile:  m.file("key_file", env, private),
-		Proxy:    proxyOf(m),
-	}
-	own := m.rate("rate")
-	from := accountOf(m, env, use.Proxy)
-	if len(m.r.problems) > before {
-		return engine.Destination{}, nil
-	}
-	wire, err := m.r.wires.open(use, own)
-	if err != nil {
+	wire, from, err := connection(m, env)
+	if err != nil || len(m.r.problems) > before {
 		return engine.Destination{}, err
 	}
 	c.HTTP, c.Credentials = wire, creds.NewProvider(from.keys)
@@ -98,6 +88,25 @@ func s3Destination(m *mapping, env func(string) string) (engine.Destination, err
 		return engine.Destination{}, err
 	}
 	return over(wire, to), nil
+}
+
+// connection reads how a service of AWS, or one like it, is reached, and what
+// signs the requests to it.
+func connection(m *mapping, env func(string) string) (*link.Transport, account, error) {
+	before := len(m.r.problems)
+	use := link.Config{
+		CAFile:   m.file("ca_file", env, openToAll),
+		CertFile: m.file("cert_file", env, openToAll),
+		KeyFile:  m.file("key_file", env, private),
+		Proxy:    proxyOf(m),
+	}
+	own := m.rate("rate")
+	from := accountOf(m, env, use.Proxy)
+	if len(m.r.problems) > before {
+		return nil, from, nil
+	}
+	wire, err := m.r.wires.open(use, own)
+	return wire, from, err
 }
 
 // proxyOf reads what requests go through. Its problem repeats nothing, for the

@@ -25,6 +25,7 @@ var ErrUnread = errors.New("read config")
 type Config struct {
 	Engine        engine.Config // Version, Log and Drain are left to the caller
 	MetricsListen string        // loopback address for metrics; "": only the control socket
+	Warnings      []Problem     // what is right, and may not be wise
 }
 
 // Load reads the file at path and checks all of it, the engine's own rules
@@ -44,6 +45,7 @@ func Load(path string) (*Config, error) {
 	if err := r.err(path); err != nil {
 		return nil, err
 	}
+	c.Warnings = r.warnings
 	return c, nil
 }
 

@@ -20,6 +20,7 @@ const (
 type reader struct {
 	dir      string // of the config file; what it names is looked for there
 	problems []Problem
+	warnings []Problem
 	where    map[string]*yaml.Node // field path, as "streams[0].object", to its value
 	bad      map[string]bool       // field paths that have a problem
 	aliases  int
@@ -34,6 +35,11 @@ func (r *reader) report(path string, n *yaml.Node, hint, format string, args ...
 	}
 	r.bad[path] = true
 	r.problems = append(r.problems, Problem{max(n.Line, 1), max(n.Column, 1), text, hint})
+}
+
+// warn notes what is right, and may not be wise.
+func (r *reader) warn(path string, n *yaml.Node, text string) {
+	r.warnings = append(r.warnings, Problem{max(n.Line, 1), max(n.Column, 1), path + ": " + text, ""})
 }
 
 // follow returns what an alias stands for, any other node itself.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/seed-7270d448/dray/transport/glacier"
 	"github.com/seed-7270d448/dray/transport/s3"
 )
 
@@ -77,16 +78,22 @@ func (m *mapping) texts(key string) map[string]string {
 func (m *mapping) tell(err error) {
 	switch e := err.(type) {
 	case *s3.ConfigError:
-		path := join(m.path, e.Field)
-		if at, told := m.r.place(path); !told {
-			m.r.report(path, at, e.Hint, "%s", e.Problem)
-			delete(m.r.bad, path) // two rules may find fault with one key
-		}
+		m.fault(e.Field, e.Problem, e.Hint)
+	case *glacier.ConfigError:
+		m.fault(e.Field, e.Problem, e.Hint)
 	case interface{ Unwrap() []error }:
 		for _, e := range e.Unwrap() {
 			m.tell(e)
 		}
 	case interface{ Unwrap() error }:
 		m.tell(e.Unwrap())
+	}
+}
+
+func (m *mapping) fault(field, problem, hint string) {
+	path := join(m.path, field)
+	if at, told := m.r.place(path); !told {
+		m.r.report(path, at, hint, "%s", problem)
+		delete(m.r.bad, path) // two rules may find fault with one key
 	}
 }
