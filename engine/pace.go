@@ -39,7 +39,7 @@ var (
 	pauseLink = pause{100 * time.Millisecond, time.Second, time.Minute}
 	// pauseService is for a service that is reached and fails: all devices see it at
 	// the same time, and must not hinder it from getting up.
-	pauseService = pause{100 * time.Millisecond, time.Second, 5 * time.Minute}
+	pauseService = pause{100 * time.Millisecond, time.Second, 10 * time.Minute}
 	// pauseDenied is for what an operator must put right. Each try may cost a
 	// lockout or a line in somebody's audit log, so it starts slow.
 	pauseDenied = pause{time.Minute, 2 * time.Minute, 15 * time.Minute}
@@ -151,7 +151,7 @@ func isAnswer(k transport.Kind) bool {
 func (p *pace) opened(now time.Time) {
 	if p.failing || p.since.IsZero() {
 		if p.failing && p.spread.service {
-			p.spread.start(now, min(now.Sub(p.since), p.upFor))
+			p.spread.start(now, min(now.Sub(p.since), p.upFor), p.rand)
 		}
 		p.since = now
 	}

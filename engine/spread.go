@@ -29,10 +29,11 @@ const maxSpread = time.Hour
 // minSpread is the shortest outage that leaves a backlog worth the care.
 const minSpread = time.Minute
 
-func (s *spread) start(now time.Time, over time.Duration) {
+func (s *spread) start(now time.Time, over time.Duration, r *rand.Rand) {
 	over = min(over, maxSpread)
 	if until := now.Add(over); over >= minSpread && until.After(s.until) {
-		*s = spread{over: over, until: until}
+		// The request that found the service up was one already.
+		*s = spread{over: over, until: until, next: now.Add(time.Duration(r.Int64N(int64(over) / 10)))}
 	}
 }
 
