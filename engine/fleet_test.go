@@ -80,7 +80,7 @@ func (f *fleet) run(n int) {
 		f.after(time.Duration(f.rand.Int64N(int64(f.interval))), fleetEvent{device: i})
 	}
 	heap.Init(&f.events)
-	for f.now < fleetEnd {
+	for f.events[0].at < fleetEnd {
 		e := heap.Pop(&f.events).(fleetEvent)
 		f.now = e.at
 		d := &f.devices[e.device]
