@@ -27,6 +27,7 @@ type task struct {
 	unread bool // the part's checksums are not known: it was sliced
 	parts  []transport.PartReceipt
 	device string
+	resets int              // how often its upload was no more
 	lost   *wal.DamageError // bytes of the object that are proven lost; nil: none
 	want   want             // of the gate
 	via    string           // the interface that it was let through for
@@ -52,7 +53,7 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 	size := s.Layout(o).PartSize
 	t.upload = transport.Upload{PartSize: size}
 	if up := o.Up; up != nil {
-		t.op, t.upload.ID, t.upload.Object.Key = up.Op, up.ID, up.Key
+		t.op, t.upload.ID, t.upload.Object.Key, t.resets = up.Op, up.ID, up.Key, up.Resets
 		if up.Key != "" {
 			t.device = up.Device
 		}
@@ -383,10 +384,11 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 		// It may be there all the same: of no use, as after a 409, or of no matter to
 		// who said so. It is ended here, and looked for before the next one is made:
 		// a part that is on its way can outlive this.
-		facts = append(facts, wal.Fact{Kind: wal.Reset})
+		facts = append(facts, wal.Fact{Kind: wal.Reset, N: r.resets})
 		if r.upload.ID == "" {
 			break
 		}
+		facts[0].N++ // once, however many of its parts say so
 		if end := e.leave(r.task, r.dest.to.Abort(ctx, r.upload)); end != nil {
 			r.err = end
 			return

@@ -28,7 +28,7 @@ const (
 	Begun          // ID: the destination's upload ID
 	Stored         // N, ID (ETag), CRC (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
-	Reset          // N (snapshots only: how often so far): the upload is no more; begin again from part 1
+	Reset          // N (how often so far; 0: that is of no matter): the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
 	Dropped        // Flags, N (1: its gap is counted already): given up, by policy or since it is damaged
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed

@@ -30,7 +30,7 @@ type Upload struct {
 	Op     Op     // the last call announced
 	ID     string // the destination's upload ID; empty: no upload has begun
 	Parts  []Part // cut so far, in order
-	Resets int    // how often an upload that had begun was no more, and began again
+	Resets int    // how often its upload was no more, and began again
 	Done   *Receipt
 }
 
@@ -150,12 +150,10 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 			}
 		}
 	case Reset:
-		if f.N > 0 { // in a snapshot
+		if f.N > 0 {
 			o.upload().Resets = f.N
-		} else if up := o.Up; up != nil {
-			if up.ID != "" {
-				up.Resets++
-			}
+		}
+		if up := o.Up; up != nil {
 			up.ID, up.Op = "", NoOp
 			for i := range up.Parts {
 				up.Parts[i].Stored, up.Parts[i].ETag = false, ""

@@ -75,7 +75,7 @@ func life(t *rapid.T) []Fact {
 			}
 		case 9:
 			if pick != nil {
-				add(Fact{Kind: Reset, Start: pick.Start})
+				add(Fact{Kind: Reset, Start: pick.Start, N: rapid.IntRange(0, 2).Draw(t, "resets")})
 			}
 		case 10:
 			if pick != nil && pick.Sealed() {
