@@ -186,7 +186,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 			return tasks
 		}
 		lost := d.rotten.proven(id)
-		step := next(s, o, dest.limits, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil)
+		step := next(s, o, dest.limits, dest.fit, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil)
 		if step.action == actWait || step.action.alone() && fl != nil {
 			return tasks
 		}

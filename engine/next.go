@@ -18,15 +18,16 @@ const (
 	actAbort                  // given up: end what the destination holds of it
 	actFree                   // given up, and nothing is left behind: let it go
 	actMend                   // cut out of it what flash has lost
+	actSlice                  // it does not fit the link: make two of it
 )
 
-var actionNames = [...]string{"wait", "put", "create", "send part", "complete", "write receipt", "abort", "free", "mend"}
+var actionNames = [...]string{"wait", "put", "create", "send part", "complete", "write receipt", "abort", "free", "mend", "slice"}
 
 func (a action) String() string { return actionNames[a] }
 
 // remote says whether the action talks to the destination.
 func (a action) remote() bool {
-	return a != actWait && a != actReceipt && a != actFree && a != actMend
+	return a != actWait && a != actReceipt && a != actFree && a != actMend && a != actSlice
 }
 
 // alone says whether nothing else may be done to the object meanwhile.
@@ -41,12 +42,13 @@ type step struct {
 // next derives from the facts what to do with an object now. It is the only
 // place that decides it, live and after a restart alike. busy says which parts
 // are on their way already; rotten, that bytes of it which must still be sent
-// are proven lost.
-func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int) bool, rotten bool) step {
+// are proven lost; f, what fits the link.
+func next(s *wal.State, o *wal.Object, lim transport.Limits, f fit, busy func(part int) bool, rotten bool) step {
 	up := o.Up
 	if up == nil {
 		up = &wal.Upload{}
 	}
+	part := s.Layout(o).PartSize
 	switch {
 	case o.Dropped && (up.ID != "" || up.Op == wal.OpCreate):
 		return step{action: actAbort}
@@ -58,6 +60,8 @@ func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int)
 		return step{action: actMend}
 	case rotten && o.Sealed() && !inDoubt(o):
 		return step{action: actAbort}
+	case o.Sliceable() && f.tooLarge(min(o.Size(), part), lim):
+		return step{action: actSlice}
 	case o.Sealed() && up.ID == "" && up.Op != wal.OpCreate && o.NumParts() == 1 && o.Size() <= lim.MaxPut:
 		return step{action: actPut}
 	}
@@ -75,6 +79,10 @@ func next(s *wal.State, o *wal.Object, lim transport.Limits, busy func(part int)
 		return step{action: actComplete}
 	case missing == 0:
 		return step{action: actWait}
+	case f.hopeless(part, lim) && !o.Sealed(): // it is about to be: then it can be sliced
+		return step{action: actWait}
+	case f.hopeless(part, lim) && up.Op == wal.OpCreate: // begun, perhaps: what is there of it stands in the way
+		return step{action: actAbort}
 	case up.ID == "":
 		return step{action: actCreate}
 	}

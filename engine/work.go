@@ -146,6 +146,8 @@ func (e *Engine) work(ctx context.Context, t task) result {
 		r.local = e.receipt(t, t.object.Up)
 	case actFree:
 		r.local = e.receipt(t, nil)
+	case actSlice:
+		r.local = e.slice(t)
 	}
 	e.withdraw(&r)
 	e.remember(t, r.err)
