@@ -25,9 +25,10 @@ type flight struct {
 // held is the patience with one object.
 type held struct {
 	*pace
-	fails  int  // in a row
-	link   bool // the last one was for want of a connection
-	denied int  // of those, the last ones that were Denied
+	fails  int    // in a row
+	link   bool   // the last one was for want of a connection
+	denied int    // of those, the last ones that were Denied
+	told   string // why, as the log was told last
 }
 
 // dispatcher hands out the next steps. Everything in it belongs to one goroutine.
@@ -282,7 +283,8 @@ func (d *dispatcher) wakeUp(now time.Time) {
 // patience and others go before it: one that can never pass must not stand in
 // the way of all. What the failure settled for good (an expired upload, a
 // missing part) goes on at once, and what the link does to any object counts
-// from its third time, each only once in a row.
+// from its third time, each only once in a row. The log has the link's own state
+// already; of anything else it tells once, and again if it becomes another.
 func (d *dispatcher) hold(r result, now time.Time) {
 	h := d.held[r.id]
 	if h == nil {
@@ -294,13 +296,14 @@ func (d *dispatcher) hold(r result, now time.Time) {
 	if h.denied++; transport.KindOf(r.err) != transport.Denied {
 		h.denied = 0
 	}
-	switch kind := transport.KindOf(r.err); {
+	kind := transport.KindOf(r.err)
+	links := r.local == nil && (kind == transport.Offline || kind == transport.Throttled || kind == transport.Denied)
+	switch {
 	case errors.Is(r.err, ErrOverBudget):
 		return
-	case r.local != nil:
-	case r.progress && h.fails == 1:
+	case r.local == nil && r.progress && h.fails == 1:
 		return
-	case (kind == transport.Offline || kind == transport.Throttled || kind == transport.Denied) && h.fails < 3:
+	case links && h.fails < 3:
 		return
 	}
 	err := r.local
@@ -309,5 +312,9 @@ func (d *dispatcher) hold(r result, now time.Time) {
 	}
 	h.begin()
 	h.done(now, &transport.Error{Op: r.step.action.String(), Kind: transport.Temporary, Err: err})
+	if links || h.told == err.Error() {
+		return
+	}
+	h.told = err.Error()
 	d.e.log.Warn("object is held back", "stream", r.name, "start", r.id.start, "step", r.step.action.String(), "err", err, "next_try", h.nextTry)
 }
