@@ -97,19 +97,19 @@
 //	Bucket, Key, UploadId | Destination.check, Destination.key | TestS3KeepsTheContract, TestNewRefusesWhatCannotWork
 //	MultipartUpload: without a valid part, 400 | transport.Object.CheckParts | TestPartsAreConsecutiveFromOne
 //	Parts.ETag | completedParts, isETag | TestACompleteSaysAllThatItKnows, TestNoLieIsTakenForSuccess
-//	Parts.ChecksumCRC32 | scheme.ofPart, completedParts | TestS3KeepsTheContractWithEveryChecksum
+//	Parts.ChecksumCRC32 | scheme.ofPart, completedParts | TestACompleteSaysAllThatItKnows, TestS3KeepsTheContractWithEveryChecksum
 //	Parts.ChecksumCRC32C | scheme.ofPart, completedParts | TestACompleteSaysAllThatItKnows
-//	Parts.ChecksumCRC64NVME | scheme.ofPart, completedParts | TestS3KeepsTheContractWithEveryChecksum
-//	Parts.ChecksumSHA1 | scheme.ofPart, completedParts | TestS3KeepsTheContractWithEveryChecksum
-//	Parts.ChecksumSHA256 | scheme.ofPart, completedParts | TestS3KeepsTheContractWithEveryChecksum, TestPartsWithoutAKnownChecksumGoAgain
+//	Parts.ChecksumCRC64NVME | scheme.ofPart, completedParts | TestACompleteSaysAllThatItKnows, TestS3KeepsTheContractWithEveryChecksum
+//	Parts.ChecksumSHA1 | scheme.ofPart, completedParts | TestACompleteSaysAllThatItKnows, TestS3KeepsTheContractWithEveryChecksum
+//	Parts.ChecksumSHA256 | scheme.ofPart, completedParts | TestACompleteSaysAllThatItKnows, TestS3KeepsTheContractWithEveryChecksum, TestPartsWithoutAKnownChecksumGoAgain
 //	Parts.PartNumber: 1 to 10,000 | checkPart, maxParts | TestPartsAreConsecutiveFromOne, TestOfTenThousandPartsOnlyTheLostGoAgain
 //	note: with checksums, consecutive from 1 | transport.Object.CheckParts | TestPartsAreConsecutiveFromOne
 //	note: directory buckets, consecutive from 1 | transport.Object.CheckParts | TestPartsAreConsecutiveFromOne
-//	ChecksumCRC32 | scheme.ofObject | TestTheServerConfirmsEveryChecksum, TestAnObjectsChecksumFollowsFromThoseOfItsParts
+//	ChecksumCRC32 | scheme.ofObject | TestACompleteSaysAllThatItKnows, TestTheServerConfirmsEveryChecksum, TestAnObjectsChecksumFollowsFromThoseOfItsParts
 //	ChecksumCRC32C | scheme.ofObject | TestACompleteSaysAllThatItKnows, TestAnObjectsChecksumFollowsFromThoseOfItsParts
-//	ChecksumCRC64NVME: always full object | scheme.ofObject, findScheme | TestTheServerConfirmsEveryChecksum, TestEachAlgorithmHasTheTypesThatS3Takes
-//	ChecksumSHA1 | scheme.ofObject | TestTheServerConfirmsEveryChecksum, TestAnObjectsChecksumFollowsFromThoseOfItsParts
-//	ChecksumSHA256 | scheme.ofObject | TestTheServerConfirmsEveryChecksum, TestACompositeChecksumIsTheOneThatS3Documents
+//	ChecksumCRC64NVME: always full object | scheme.ofObject, findScheme | TestACompleteSaysAllThatItKnows, TestTheServerConfirmsEveryChecksum, TestEachAlgorithmHasTheTypesThatS3Takes
+//	ChecksumSHA1 | scheme.ofObject | TestACompleteSaysAllThatItKnows, TestTheServerConfirmsEveryChecksum, TestAnObjectsChecksumFollowsFromThoseOfItsParts
+//	ChecksumSHA256 | scheme.ofObject | TestACompleteSaysAllThatItKnows, TestTheServerConfirmsEveryChecksum, TestACompositeChecksumIsTheOneThatS3Documents
 //	ChecksumType; another than at Create: BadDigest | schemeOf, Destination.lay, Destination.nameWrong | TestAnObjectKeepsTheChecksumThatItWasLaidOutFor, TestAnErrorInsideA200IsTheErrorThatItNames
 //	MpuObjectSize; another: 400 InvalidRequest | Destination.Complete, wrongParts | TestACompleteSaysAllThatItKnows, TestARefusalThatAPartExplainsNamesThePart
 //	RequestPayer | account | TestWhatIsAskedForIsSent, TestEveryCallIsMadeInTheNameOfTheOwnerAndThePayer

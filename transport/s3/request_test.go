@@ -102,22 +102,34 @@ func TestEveryCallIsMadeInTheNameOfTheOwnerAndThePayer(t *testing.T) {
 }
 
 func TestACompleteSaysAllThatItKnows(t *testing.T) {
-	w := &wire{say: stored("some bytes", nil)}
-	d := wired(t, w, nil)
-	everyCall(t, d)
-	u, p := aPart(d, "some bytes")
-	sum := transport.EncodeCRC32C(p.CRC32C)
-	a := w.of("complete")[0]
-	a.want(t, map[string]string{
-		"X-Amz-Mp-Object-Size":  strconv.FormatInt(u.Object.Size, 10),
-		"X-Amz-Checksum-Crc32c": sum,
-		"X-Amz-Checksum-Type":   "FULL_OBJECT",
-		"If-None-Match":         "*",
-	})
-	for _, want := range []string{"<PartNumber>1</PartNumber>", "<ETag>&#34;0123456789abcdef0123456789abcdef&#34;</ETag>", "<ChecksumCRC32C>" + sum + "</ChecksumCRC32C>"} {
-		if !strings.Contains(strings.ReplaceAll(a.body, "&quot;", "&#34;"), want) {
-			t.Errorf("body %s, want %s in it", a.body, want)
+	for _, scheme := range schemes {
+		w := &wire{say: stored("some bytes", nil)}
+		d := wired(t, w, func(c *Config) { c.Checksum, c.ChecksumType = string(scheme.algorithm), string(scheme.kind) })
+		everyCall(t, d)
+		u, p := aPart(d, "some bytes")
+		ofPart := encode(scheme.ofPart(p.CRC32C, p.Sum))
+		ofObject, _ := scheme.ofObject([]transport.PartReceipt{{Number: 1, Size: p.Size, CRC32C: p.CRC32C, Sum: p.Sum}})
+		a := w.of("complete")[0]
+		a.want(t, map[string]string{
+			"X-Amz-Mp-Object-Size": strconv.FormatInt(u.Object.Size, 10),
+			"X-Amz-Checksum-Type":  string(scheme.kind),
+			"If-None-Match":        "*",
+		})
+		for _, each := range schemes {
+			want := map[bool]string{true: ofObject}[each.algorithm == scheme.algorithm]
+			a.want(t, map[string]string{"X-Amz-Checksum-" + string(each.algorithm): want})
 		}
+		sum := "<Checksum" + string(scheme.algorithm) + ">" + ofPart + "</Checksum" + string(scheme.algorithm) + ">"
+		for _, want := range []string{"<PartNumber>1</PartNumber>", "<ETag>&#34;0123456789abcdef0123456789abcdef&#34;</ETag>", sum} {
+			if !strings.Contains(strings.ReplaceAll(a.body, "&quot;", "&#34;"), want) {
+				t.Errorf("body %s, want %s in it", a.body, want)
+			}
+		}
+		if strings.Count(a.body, "<Checksum") != 1 {
+			t.Errorf("body %s, want one checksum", a.body)
+		}
+		w.of("upload part")[0].want(t, map[string]string{"X-Amz-Checksum-" + string(scheme.algorithm): ofPart})
+		w.of("create")[0].want(t, map[string]string{"X-Amz-Checksum-Algorithm": string(scheme.algorithm), "X-Amz-Checksum-Type": string(scheme.kind)})
 	}
 }
 
