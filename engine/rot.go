@@ -97,7 +97,8 @@ func (e *Engine) mend(r *result) {
 	from, to := max(lost.From, o.Start), min(lost.To, o.End)
 	var facts []wal.Fact
 	slice := func(start, at int64) {
-		facts = append(facts, wal.Fact{Kind: wal.Sliced, Stream: r.id.stream, Start: start, Size: at - start, Time: e.captured(r.id.stream, at, o.End)})
+		run, mono := e.captured(r.id.stream, at, o.End)
+		facts = append(facts, wal.Fact{Kind: wal.Sliced, Stream: r.id.stream, Start: start, Size: at - start, Run: run, Mono: mono})
 	}
 	if from > o.Start {
 		slice(o.Start, from)
@@ -111,15 +112,16 @@ func (e *Engine) mend(r *result) {
 	}
 }
 
-// captured returns when the byte at an offset was captured, 0 if it cannot be told.
-func (e *Engine) captured(stream uint32, at, end int64) int64 {
+// captured returns when the byte at an offset was captured, by which run's boot
+// clock; 0 if it cannot be told.
+func (e *Engine) captured(stream uint32, at, end int64) (run uint32, mono int64) {
 	body, err := e.store.Section(stream, at, end)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	defer body.Close()
 	if _, err := body.Read(make([]byte, 1)); err != nil {
-		return 0
+		return 0, 0
 	}
 	return body.Captured()
 }

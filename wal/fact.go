@@ -13,18 +13,18 @@ type Kind uint8
 const (
 	_         Kind = iota
 	Identity       // Epoch, Name (machine): who this state folder belongs to
-	Started        // Run, ID (boot), Time: a start-up; Run is never used again
+	Started        // Run, ID (boot), Time: a start-up; Run is never used again. Of the first boot that is known, Time is a guess at when it began
 	Stopped        // Run: everything read in that run was kept
-	Clock          // Run, ID (boot), Mono, Time: what the wall clock said once it was known
+	Clock          // Run, Mono: the boot clock was seen so far; with N (Trust) and Time: what the wall clock said then
 	Made           // Name, Epoch: a stream begins at offset 0
 	Shaped         // Size (part size), Name (destination), Hash: how objects opened from here on are laid out
 	Totals         // Start, End, Gaps, GapBytes, Lost, Flags: a stream's running figures (snapshots only)
 	Roll           // Slot, Start (base), Epoch and Size (the source's position behind the byte before base: its ID and offset): the stream's bytes from base on are in this slot
 	Gap            // Start, End, Lost, Flags: the offsets [Start, End) hold nothing; with End = Start bytes were lost at Start that never had offsets
-	Opened         // Time, Lost, Flags, Run: an object begins
+	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots): an object begins
 	Cut            // N, CRC, Sum, Flags: part N is whole and kept
 	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
-	Intent         // Op, Key, Device, Lost: what is about to be tried for the first time; the first fixes the key and the gap that the metadata tells
+	Intent         // Op, Key, Device, Lost, Time, Flags: what is about to be tried for the first time; the first fixes the key, the gap and the time that the metadata tells
 	Begun          // ID: the destination's upload ID
 	Stored         // N, ID (ETag), CRC (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
@@ -33,7 +33,7 @@ const (
 	Dropped        // Flags, N (1: its gap is counted already): given up, by policy or since it is damaged
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed
 	Figure         // Name, Start, End, Size, Time: numbers that must outlive a restart, of whoever gave them the name; the last ones hold, all zero forgets it
-	Sliced         // Size, Time: the object becomes two, of which the first has Size bytes; Time is when the second's first byte was captured, 0: not known. Only ever committed, never noted
+	Sliced         // Size, Run, Mono: the object becomes two, of which the first has Size bytes; Run and Mono are of the second's first byte, 0: not known. Only ever committed, never noted
 	kindEnd
 )
 
@@ -70,7 +70,7 @@ func (o Op) String() string {
 // Flags of facts and frames.
 const (
 	FlagLostUnknown uint8 = 1 << iota // bytes were lost, but not how many
-	FlagEstimated                     // the wall clock was not known
+	FlagEstimated                     // the time of capture is a guess: the clock was not known
 	FlagSlice                         // of Opened: the object is a part of one that was sliced
 	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known
 	FlagDamaged                       // of Dropped: its bytes cannot be read any more

@@ -28,10 +28,11 @@ func goldenLines(from, to int) (b []byte) {
 func writeGolden(t *testing.T, dir string) {
 	t.Helper()
 	check(t, os.RemoveAll(dir))
-	s, err := Open(Options{Dir: dir, SlotBytes: goldenSlot, MaxBytes: 4 * goldenSlot, Machine: "golden"})
+	when := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	now := func() Moment { return Moment{Boot: time.Hour, Wall: when, Trust: Synced} }
+	s, err := Open(Options{Dir: dir, SlotBytes: goldenSlot, MaxBytes: 4 * goldenSlot, Machine: "golden", Boot: "first", Now: now})
 	check(t, err)
 	st := openStream(t, s, "gps", 2000)
-	when := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for i := range 600 {
 		if i > 0 && i%200 == 0 {
 			st.Seal()
@@ -48,10 +49,10 @@ func writeGolden(t *testing.T, dir string) {
 	second := int64(len(goldenLines(0, 200)))
 	check(t, s.Receipt([]byte(`{"stream":"gps","start":0}`)))
 	check(t, s.Commit(
-		Fact{Kind: Intent, Stream: st.ID(), Start: 0, Op: OpPut, Key: "k/0", Device: "gw"},
+		Fact{Kind: Intent, Stream: st.ID(), Start: 0, Op: OpPut, Key: "k/0", Device: "gw", Time: when.UnixNano()},
 		Fact{Kind: Completed, Stream: st.ID(), Start: 0, ID: "etag", Sum: "crc32c:AAAAAA==", Time: when.UnixNano()},
 		Fact{Kind: Freed, Stream: st.ID(), Start: 0},
-		Fact{Kind: Intent, Stream: st.ID(), Start: second, Op: OpCreate, Key: "k/1", Device: "gw"},
+		Fact{Kind: Intent, Stream: st.ID(), Start: second, Op: OpCreate, Key: "k/1", Device: "gw", Time: when.UnixNano(), Flags: FlagEstimated},
 		Fact{Kind: Begun, Stream: st.ID(), Start: second, ID: "upload"},
 		Fact{Kind: Stored, Stream: st.ID(), Start: second, N: 1, ID: "etag1"}))
 	other := openStream(t, s, "log", 1<<20)
@@ -100,6 +101,12 @@ func TestAStateFolderOfVersion1Opens(t *testing.T) {
 		}
 		if ss.Objects[1].Gap != 17 {
 			t.Errorf("gap %d", ss.Objects[1].Gap)
+		}
+		when := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+		for i := range ss.Objects { // the first as it was fixed, the second by the clock of its boot
+			if at, estimated := state.Captured(&ss.Objects[i]); !at.Equal(when) || estimated != (i == 0) {
+				t.Errorf("object %d was captured at %v, estimated %v", i, at, estimated)
+			}
 		}
 	})
 	if got := read(t, s, openStream(t, s, "log", 1<<20), 0, 6); string(got) != "hello\n" {

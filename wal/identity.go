@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +82,11 @@ func (s *Store) identify(machine, boot string) error {
 		id.Name = s.state.Machine
 	}
 	s.run, s.stopped = s.state.Run+1, s.state.Stopped
-	return s.Commit(id, Fact{Kind: Started, Run: s.run, ID: boot, Time: time.Now().UnixNano()})
+	s.Note(id, Fact{Kind: Started, Run: s.run, ID: boot, Time: s.saneAfter})
+	if news, err := s.Observe(s.now()); news || err != nil {
+		return err
+	}
+	return s.Commit()
 }
 
 func newEpoch() uint64 {

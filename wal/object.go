@@ -7,7 +7,7 @@ import "sort"
 type Object struct {
 	Start int64   // first offset; with the stream, its name
 	End   int64   // offset behind the last byte; -1 while it is open
-	Time  int64   // capture time of its first byte, nanoseconds since 1970
+	Time  int64   // capture of its first byte, in nanoseconds: of Run's boot clock, or once Fixed since 1970; see Captured
 	Gap   int64   // bytes known lost since the object before it began, as metadata
 	Up    *Upload // nil until it has a part cut or a call intended
 	sum   string  // digest of the only part of an object without Up
@@ -16,7 +16,8 @@ type Object struct {
 
 	layout     uint16
 	GapUnknown bool // bytes were lost there whose number is not known
-	Estimated  bool // Time is a guess: the clock was not known
+	Fixed      bool // Time is that of its key and metadata, which do not change any more
+	Estimated  bool // Fixed when the clock was not known
 	Dropped    bool // given up; waits for its abort
 	Damaged    bool // and that since its bytes cannot be read any more
 	Slice      bool // was once a part of a longer object, and is named by both its ends
@@ -127,6 +128,7 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		up.Op = f.Op
 		if up.Key == "" && f.Key != "" {
 			up.Key, up.Device = f.Key, f.Device
+			o.Time, o.Fixed, o.Estimated = f.Time, true, f.Flags&FlagEstimated != 0
 			if late := o.Gap - f.Lost; late > 0 { // it was lost while the call was on its way
 				o.Gap = f.Lost
 				st.tell(o.End, late, false)
@@ -217,7 +219,14 @@ func (o *Object) facts(stream uint32, put func(Fact)) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	f(Fact{Kind: Opened, Time: o.Time, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Estimated, FlagEstimated) | bit(o.Slice, FlagSlice)})
+	opened := Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice)}
+	if o.Fixed {
+		opened.Time = o.Time
+		opened.Flags |= bit(o.Estimated, FlagEstimated)
+	} else {
+		opened.Mono = o.Time
+	}
+	f(opened)
 	if o.Up != nil {
 		o.Up.facts(o, f)
 	} else if o.Sealed() {
@@ -239,7 +248,7 @@ func (up *Upload) facts(o *Object, f func(Fact)) {
 		f(Fact{Kind: Reset, N: up.Resets})
 	}
 	if up.Key != "" {
-		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device, Lost: o.Gap})
+		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device, Lost: o.Gap, Time: o.Time, Flags: bit(o.Estimated, FlagEstimated)})
 	}
 	if up.ID != "" {
 		f(Fact{Kind: Begun, ID: up.ID})

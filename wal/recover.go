@@ -42,10 +42,22 @@ func (s *Store) recover(st *StreamState) (*Stream, error) {
 	stream := &Stream{store: s, id: r.id, name: st.Name, layout: s.state.layouts[st.layout], digest: r.digest,
 		appended: r.whole, kept: r.whole, skip: r.skip, posID: r.posID, posOff: r.posOff, keptID: r.posID, keptOff: r.posOff,
 		object: r.digest.object, partSize: r.digest.partSize}
+	if r.seen > 0 {
+		s.derive(Fact{Kind: Clock, Run: r.chain.run, Mono: r.seen})
+	}
 	if o := st.last(); o != nil {
-		stream.opened = time.Unix(0, o.Time)
+		stream.opened = time.Now().Add(-s.age(o))
 	}
 	return stream, r.reopen(stream)
+}
+
+// age is for how long the first byte of o has been here: to the nanosecond within
+// one boot, as well as their clocks are known over several. The time for which
+// the device was off counts only where both are known.
+func (s *Store) age(o *Object) time.Duration {
+	at, _ := s.state.Captured(o)
+	now, _ := s.state.Clock(s.now().Boot)
+	return max(now.Sub(at), 0)
 }
 
 type recovery struct {
@@ -65,6 +77,7 @@ type recovery struct {
 	proven int64   // all below was synced, as a frame of the newest slot says
 	redo   int64   // file position there of the first frame that says so; all from it on may not be on flash
 	reuse  bool    // the newest slot can be appended to
+	seen   int64   // where the boot clock of the last frame stood
 	wipe   bool    // the frame behind the last whole record is good, but given up
 }
 
@@ -209,7 +222,7 @@ func (r *recovery) take(f *slotReader, pos int64, h *header, payload []byte) err
 		r.group = nil
 	}
 	r.digestFrame(h, payload)
-	r.whole, r.posID, r.posOff = h.end(), h.posID, h.posOff
+	r.whole, r.posID, r.posOff, r.seen = h.end(), h.posID, h.posOff, h.mono
 	return nil
 }
 

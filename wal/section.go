@@ -44,7 +44,7 @@ type Section struct {
 	index  int // of the extent that reader has open
 	chain  chain
 	frame  []byte // payload of the frame at chain.at - len(frame)
-	time   int64  // capture time of that frame
+	mono   int64  // boot clock of that frame
 	broken *DamageError
 }
 
@@ -92,9 +92,9 @@ func (s *Section) Taken() int64 { return s.taken }
 // Damage is what the last Read that failed said; nil if there was none.
 func (s *Section) Damage() *DamageError { return s.broken }
 
-// Captured is when the frame that the last Read gave bytes of was begun, in
-// nanoseconds since 1970.
-func (s *Section) Captured() int64 { return s.time }
+// Captured is when the frame that the last Read gave bytes of was begun: the
+// start-up, and its boot clock in nanoseconds.
+func (s *Section) Captured() (run uint32, mono int64) { return s.chain.run, s.mono }
 
 // Seek implements io.Seeker over the section. It reads nothing.
 func (s *Section) Seek(offset int64, whence int) (int64, error) {
@@ -153,7 +153,7 @@ func (s *Section) load() error {
 			if h, s.frame, ok, err = s.chain.next(s.reader); err != nil || !ok {
 				return s.damage(err)
 			}
-			s.time = h.wall
+			s.mono = h.mono
 			return nil
 		}
 		s.chain.run, s.chain.at, s.chain.pos = h.run, h.end(), s.chain.pos+h.blocks()

@@ -36,7 +36,10 @@ func (s *State) slice(st *StreamState, o *Object, f Fact) {
 	if f.Size%partSize == 0 {
 		rest = parts[whole:]
 	}
-	tail := Object{Start: o.Start + f.Size, End: o.End, Time: cmp.Or(f.Time, o.Time), Run: o.Run, layout: o.layout, Estimated: o.Estimated, Slice: true}
+	tail := Object{Start: o.Start + f.Size, End: o.End, Time: o.Time, Run: o.Run, layout: o.layout, Fixed: o.Fixed, Estimated: o.Estimated, Slice: true}
+	if f.Mono != 0 {
+		tail.Time, tail.Run, tail.Fixed, tail.Estimated = f.Mono, cmp.Or(f.Run, o.Run), false, false
+	}
 	tail.setParts(rest, partSize)
 	o.End, o.Slice = tail.Start, true
 	o.setParts(parts[:whole], partSize)

@@ -35,7 +35,7 @@ func TestSlicesTileTheWholeAndKeepTheDigestsOfPartsThatStay(t *testing.T) {
 	begun := Fact{Kind: Begun, Stream: 1, ID: "u"}
 	stored := Fact{Kind: Stored, Stream: 1, N: 2, ID: "etag"}
 	reset := Fact{Kind: Reset, Stream: 1}
-	at := func(n int64) Fact { return Fact{Kind: Sliced, Stream: 1, Size: n, Time: 9} }
+	at := func(n int64) Fact { return Fact{Kind: Sliced, Stream: 1, Size: n, Mono: 9} }
 	whole := slicedObject{0, 250, false, []uint32{1, 2, 3}}
 	for _, c := range []struct {
 		name  string

@@ -13,10 +13,12 @@ type State struct {
 	Epoch   uint64 // of streams made from now on
 	Machine string // which machine made the epoch
 	Run     uint32 // of this start-up; raised durably before anything else is written
-	Boot    string // the boot that Run belongs to
+	Boot    string // the boot that Run belongs to, the last of boots
 	Stopped bool   // Run ended in order: everything read in it was kept
 	Streams []*StreamState
 	figures map[string]Fact
+	boots   []boot
+	sure    int64    // a time that was vouched for and has passed, nanoseconds since 1970
 	layouts []Layout // interned, so that an object carries an index
 	idle    []uint32 // slots let go of and not yet taken by Store
 }
@@ -135,12 +137,13 @@ func (s *State) apply(f Fact) {
 		s.Epoch, s.Machine = f.Epoch, f.Name
 		return
 	case Started:
-		s.Run, s.Boot, s.Stopped = max(s.Run, f.Run), f.ID, false
+		s.begin(f)
 		return
 	case Stopped:
 		s.Stopped = true
 		return
 	case Clock:
+		s.clock(f.Run, f.Mono, f.Time, Trust(min(f.N, int(Synced))))
 		return
 	case Figure:
 		s.figure(f)
@@ -183,6 +186,7 @@ func (s *State) apply(f Fact) {
 			st.counted = max(f.End, f.Start+1)
 		}
 	case Opened:
+		s.clock(f.Run, f.Mono, 0, Unknown)
 		s.open(st, f)
 	default:
 		if o := st.Object(f.Start); o != nil {
@@ -222,8 +226,10 @@ func (s *State) open(st *StreamState, f Fact) {
 	if f.Lost > 0 || f.Flags&FlagLostUnknown != 0 {
 		st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
 	}
-	o := Object{Start: f.Start, End: -1, Time: f.Time, Run: f.Run, layout: st.layout, Gap: st.carry}
-	o.GapUnknown, o.Estimated, o.Slice = st.carryUnk, f.Flags&FlagEstimated != 0, f.Flags&FlagSlice != 0
+	o := Object{Start: f.Start, End: -1, Time: f.Mono, Run: f.Run, layout: st.layout, Gap: st.carry, GapUnknown: st.carryUnk, Slice: f.Flags&FlagSlice != 0}
+	if f.Time != 0 {
+		o.Time, o.Fixed, o.Estimated = f.Time, true, f.Flags&FlagEstimated != 0
+	}
 	st.carry, st.carryUnk = 0, false
 	st.Objects = append(st.Objects, o)
 }
@@ -286,7 +292,7 @@ func (s *State) Facts() iter.Seq[Fact] {
 		ok := true
 		put := func(f Fact) { ok = ok && yield(f) }
 		put(Fact{Kind: Identity, Epoch: s.Epoch, Name: s.Machine})
-		put(Fact{Kind: Started, Run: s.Run, ID: s.Boot})
+		s.bootFacts(put)
 		if s.Stopped {
 			put(Fact{Kind: Stopped, Run: s.Run})
 		}

@@ -20,7 +20,7 @@ func fold(facts []Fact) *State {
 
 // life draws a legal life of a device, as facts.
 func life(t *rapid.T) []Fact {
-	facts := []Fact{{Kind: Identity, Epoch: 9, Name: "m"}, {Kind: Started, Run: 1, ID: "boot"},
+	facts := []Fact{{Kind: Identity, Epoch: 9, Name: "m"}, {Kind: Started, Run: 1, ID: "boot", Time: 5},
 		{Kind: Made, Stream: 1, Name: "a", Epoch: 9}, {Kind: Shaped, Stream: 1, Size: 100, Name: "d"},
 		{Kind: Made, Stream: 2, Name: "b", Epoch: 9}, {Kind: Shaped, Stream: 2, Size: 70, Name: "e", Hash: "h"}}
 	at, slot := map[uint32]int64{}, uint32(0)
@@ -34,11 +34,11 @@ func life(t *rapid.T) []Fact {
 		if n := len(st.Objects); n > 0 {
 			pick = &st.Objects[rapid.IntRange(0, n-1).Draw(t, "object")]
 		}
-		switch rapid.IntRange(0, 13).Draw(t, "what") {
+		switch rapid.IntRange(0, 15).Draw(t, "what") {
 		case 0:
 			if o == nil || o.Sealed() {
 				lost := rapid.Int64Range(0, 3).Draw(t, "lost")
-				add(Fact{Kind: Opened, Start: at[id], Time: at[id] + 1, Run: 1, Lost: lost, Flags: rapid.Uint8Range(0, 3).Draw(t, "flags")})
+				add(Fact{Kind: Opened, Start: at[id], Mono: at[id] + 1, Run: s.Run, Lost: lost, Flags: rapid.Uint8Range(0, 3).Draw(t, "flags")})
 			}
 		case 1:
 			if o != nil && !o.Sealed() {
@@ -62,7 +62,8 @@ func life(t *rapid.T) []Fact {
 			}
 		case 5:
 			if pick != nil {
-				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late")})
+				at, estimated := s.Captured(pick)
+				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late"), Time: at.UnixNano(), Flags: bit(estimated, FlagEstimated)})
 				add(Fact{Kind: Begun, Start: pick.Start, ID: "u"})
 			}
 		case 6, 7:
@@ -92,8 +93,13 @@ func life(t *rapid.T) []Fact {
 		case 13:
 			if pick != nil && pick.Sealed() {
 				add(Fact{Kind: Reset, Start: pick.Start})
-				add(Fact{Kind: Sliced, Start: pick.Start, Size: rapid.Int64Range(0, pick.Size()).Draw(t, "at"), Time: pick.Time + 1})
+				add(Fact{Kind: Sliced, Start: pick.Start, Size: rapid.Int64Range(0, pick.Size()).Draw(t, "at"), Run: s.Run, Mono: rapid.Int64Range(0, 9).Draw(t, "mono")})
 			}
+		case 14:
+			facts = append(facts, Fact{Kind: Started, Run: s.Run + 1, ID: rapid.SampledFrom([]string{"boot", "other", ""}).Draw(t, "boot"), Time: 5})
+		case 15:
+			facts = append(facts, Fact{Kind: Clock, Run: rapid.Uint32Range(0, s.Run).Draw(t, "run"), Mono: rapid.Int64Range(0, 9).Draw(t, "mono"),
+				Time: rapid.Int64Range(0, 99).Draw(t, "wall"), N: rapid.IntRange(0, 3).Draw(t, "trust")})
 		}
 	}
 	return facts

@@ -12,15 +12,16 @@ import (
 // Options say where a Store is and how much it may hold. Sizes are bytes.
 type Options struct {
 	Dir         string
-	MaxBytes    int64     // of slots; default 2 GiB
-	MinFree     int64     // left to others on the file system; 0: none
-	SlotBytes   int64     // default DefaultSlotBytes; fixed for a state folder
-	MemoryBytes int64     // for bytes that wait for their sync, all streams together; default 2 MiB
-	Machine     string    // identifies the hardware; a change makes a new epoch; may be empty
-	Boot        string    // identifies the boot
-	Hashes      Hashes    // finds digests that destinations need; may be nil
-	SaneAfter   time.Time // a wall clock before this is not believed
-	Wake        func()    // called when facts about objects were noted; must not block
+	MaxBytes    int64         // of slots; default 2 GiB
+	MinFree     int64         // left to others on the file system; 0: none
+	SlotBytes   int64         // default DefaultSlotBytes; fixed for a state folder
+	MemoryBytes int64         // for bytes that wait for their sync, all streams together; default 2 MiB
+	Machine     string        // identifies the hardware; a change makes a new epoch; may be empty
+	Boot        string        // identifies the boot
+	Hashes      Hashes        // finds digests that destinations need; may be nil
+	SaneAfter   time.Time     // a wall clock before this is not believed
+	Now         func() Moment // what the clocks say; default Now
+	Wake        func()        // called when facts about objects were noted; must not block
 }
 
 // sizes are those of what is not payload; zero values mean the defaults.
@@ -41,6 +42,7 @@ type Store struct {
 	run       uint32
 	stopped   bool
 	saneAfter int64
+	now       func() Moment
 	stall     func() // for experiments with slow flash
 
 	writing sync.Mutex // held while the journal is written; before mu
@@ -73,6 +75,9 @@ func Open(o Options) (*Store, error) {
 	if o.Wake == nil {
 		o.Wake = func() {}
 	}
+	if o.Now == nil {
+		o.Now = Now
+	}
 	s := &Store{dir: o.Dir, stall: syncStall(), memory: newMemory(o.MemoryBytes), hashes: o.Hashes, wake: o.Wake, streams: map[uint32]*Stream{}}
 	if !o.SaneAfter.IsZero() {
 		s.saneAfter = o.SaneAfter.UnixNano()
@@ -92,6 +97,7 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	sizes := shrink(&o)
+	s.now = o.Now
 	var report journalReport
 	s.journal, report, err = openJournal(filepath.Join(o.Dir, "journal"), sizes.journal, s.replay, s.snapshot)
 	if err != nil {
@@ -138,7 +144,7 @@ func (s *Store) open(o Options) (err error) {
 // process (whose newest bytes it may miss). Only View, Section, Kept, Usage,
 // Notes and Close may be used.
 func Read(dir string) (*Store, error) {
-	s := &Store{dir: dir, memory: newMemory(0), wake: func() {}, streams: map[uint32]*Stream{}}
+	s := &Store{dir: dir, memory: newMemory(0), wake: func() {}, now: Now, streams: map[uint32]*Stream{}}
 	report, err := readJournal(filepath.Join(dir, "journal"), s.replay)
 	if err != nil {
 		return nil, err

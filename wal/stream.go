@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrBusy says that the memory for bytes that are not yet on flash is used up.
@@ -120,18 +118,17 @@ func (s *Stream) frame(m *Mark) *frame {
 	if s.cur != nil {
 		return s.cur
 	}
-	if m.Time.IsZero() {
-		m.Time = time.Now()
+	now := s.store.now()
+	boot := now.Boot
+	if !m.Time.IsZero() {
+		boot -= now.Wall.Sub(m.Time)
 	}
 	f := &frame{buf: s.store.memory.buffer()}
 	f.header = header{stream: s.id.stream, epoch: s.id.epoch, run: s.store.run, offset: s.appended, skip: s.skip,
-		lost: m.Lost + s.lost, flags: bit(m.LostUnknown || s.lostUnk, FlagLostUnknown), wall: m.Time.UnixNano(), mono: bootClock()}
-	if m.Time.UnixNano() < s.store.saneAfter {
-		f.flags |= FlagEstimated
-	}
+		lost: m.Lost + s.lost, flags: bit(m.LostUnknown || s.lostUnk, FlagLostUnknown), wall: now.Wall.UnixNano(), mono: int64(boot)}
 	if s.object < 0 {
 		f.flags |= flagFirst
-		s.object, s.partSize, s.opened = s.appended, s.layout.PartSize, m.Time
+		s.object, s.partSize, s.opened = s.appended, s.layout.PartSize, time.Now()
 	}
 	s.skip, s.lost, s.lostUnk, m.Lost, m.LostUnknown = 0, 0, false, 0, false
 	s.cur = f
@@ -186,7 +183,7 @@ func (s *Stream) SealKept() {
 	if s.object == start {
 		s.object = -1
 		if first != nil {
-			s.object, s.partSize, s.opened = first.offset, s.layout.PartSize, time.Unix(0, first.wall)
+			s.object, s.partSize, s.opened = first.offset, s.layout.PartSize, time.Now().Add(time.Duration(first.mono)-s.store.now().Boot)
 		}
 	}
 	s.store.wake()
@@ -274,11 +271,3 @@ func (s *Stream) Progress() Progress {
 
 // ID returns the stream's number in State.
 func (s *Stream) ID() uint32 { return s.id.stream }
-
-func bootClock() int64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0
-	}
-	return ts.Nano()
-}
