@@ -32,6 +32,7 @@ const (
 
 	minObjectBytes = 1 << 10
 	maxObjectAge   = 31 * 24 * time.Hour
+	maxClockWait   = 24 * time.Hour
 )
 
 // ConfigError is one thing that is wrong with a Config.
@@ -64,6 +65,9 @@ func Check(cfg Config) error {
 	c.streams()
 	c.cost()
 	c.stateDir()
+	if w := c.cfg.ClockWait; w > maxClockWait {
+		c.add("clock.wait", fmt.Sprintf("%v", w), fmt.Sprintf("use at most %v", maxClockWait))
+	}
 	if n := c.cfg.Workers; n < 1 || n > 16 {
 		c.add("workers", fmt.Sprintf("%d parts at once", n), "use 1 to 16, or leave it out for 4")
 	}
@@ -79,6 +83,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Spool.MaxBytes, defaultMaxBytes)
 	set(&c.Spool.MinFree, defaultMinFree)
 	set(&c.Spool.WhenFull, DropOldest)
+	set(&c.ClockWait, 10*time.Minute)
 	if c.Device == "" {
 		c.Device, _ = os.Hostname() // still empty without one, which Check reports
 	}

@@ -20,6 +20,10 @@ type Config struct {
 	Streams      []Stream
 	Destinations []Destination
 
+	// ClockWait bounds how long objects wait, from the boot on, for a clock that can
+	// be believed before they go out with an estimate of when they were captured.
+	ClockWait time.Duration // default 10 min; negative: not at all
+
 	// Drain makes Run return once every source has finished and everything is archived.
 	Drain bool
 
@@ -122,6 +126,9 @@ type Object struct {
 type Destination struct {
 	Name string
 	To   transport.Destination
+	// Clock, if set, is asked for the time that the service said last. It must be
+	// the service's beyond doubt: said by one whose certificate was good.
+	Clock func() ServerClock
 	// Link, if set, is asked for the state of the wire, for Status, and to fit
 	// sizes to what it carries between two failures. Safe for concurrent use.
 	Link func() LinkCounters

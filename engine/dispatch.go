@@ -62,6 +62,7 @@ func (e *Engine) dispatch(ctx context.Context) {
 		if e.full.Swap(false) {
 			d.makeRoom()
 		}
+		e.lookAtClocks() // before keys are fixed
 		if e.network.Swap(false) {
 			d.wakeUp(time.Now())
 		}
@@ -180,6 +181,10 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 			later(at)
 			return tasks
 		}
+	}
+	if wait := d.e.clockWait(s, o); wait > 0 {
+		later(now.Add(wait))
+		return tasks
 	}
 	for d.running+len(tasks) < d.e.cfg.Workers {
 		fl := d.flights[id]

@@ -63,14 +63,14 @@ func New(cfg Config) (*Engine, error) {
 	var err error
 	e.store, err = wal.Open(wal.Options{
 		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
-		Machine: readID("/etc/machine-id"), Boot: readID(bootID),
-		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Wake: e.poke,
+		Machine: readID("/etc/machine-id"), Boot: bootID(),
+		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Now: kernel, Wake: e.poke,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Meter != nil {
-		cfg.Meter.bind(e.store, readID(bootID))
+		cfg.Meter.bind(e.store, bootID())
 	}
 	e.store.View(func(s *wal.State) {
 		for name, d := range e.dests {
@@ -140,6 +140,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		})
 	}
 	workers.Go(func() { e.prepare(ctx) })
+	workers.Go(func() { e.watchClocks(ctx) })
 	var errs []error
 	if e.cfg.Drain {
 		for _, st := range e.streams {
@@ -329,8 +330,6 @@ func (e *Engine) hashes(name string) hash.Hash {
 	}
 	return nil
 }
-
-const bootID = "/proc/sys/kernel/random/boot_id"
 
 func readID(path string) string {
 	b, err := os.ReadFile(path)

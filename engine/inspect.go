@@ -48,6 +48,7 @@ type ObjectReport struct {
 	Stored      int       `json:"parts_stored"`
 	Next        string    `json:"next"` // what will be done with it
 	FirstTime   time.Time `json:"first_time"`
+	Estimated   bool      `json:"time_estimated,omitempty"`
 	Gap         int64     `json:"gap,omitempty"`
 }
 
@@ -76,8 +77,9 @@ func Inspect(stateDir string) (Report, error) {
 }
 
 func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int64) ObjectReport {
+	at, estimated := state.Captured(o)
 	r := ObjectReport{Stream: st.Name, Epoch: wal.EpochText(st.Epoch), Start: o.Start, End: o.End, Open: !o.Sealed(),
-		Destination: state.Layout(o).Destination, Parts: o.NumParts(), FirstTime: time.Unix(0, o.Time).UTC(), Gap: o.Gap}
+		Destination: state.Layout(o).Destination, Parts: o.NumParts(), FirstTime: at, Estimated: estimated, Gap: o.Gap}
 	if r.Open {
 		r.End = kept
 	}

@@ -25,9 +25,10 @@ type Receipt struct {
 	Vault       string    `json:"vault,omitempty"`
 	Description string    `json:"description,omitempty"` // what the vault keeps beside the bytes
 	Destination string    `json:"destination"`
-	FirstTime   time.Time `json:"first_time"`    // when its first byte was captured
-	CompletedAt time.Time `json:"completed_at"`  // when the destination confirmed it
-	Gap         int64     `json:"gap,omitempty"` // bytes known lost just before Start
+	FirstTime   time.Time `json:"first_time"`               // when its first byte was captured
+	Estimated   bool      `json:"time_estimated,omitempty"` // FirstTime is a guess: the clock was not known
+	CompletedAt time.Time `json:"completed_at"`             // when the destination confirmed it
+	Gap         int64     `json:"gap,omitempty"`            // bytes known lost just before Start
 	GapUnknown  bool      `json:"gap_unknown,omitempty"`
 	BegunAgain  int       `json:"begun_again,omitempty"` // how often its upload had expired, and began again
 	InDoubt     string    `json:"in_doubt,omitempty"`
@@ -41,7 +42,7 @@ type Receipt struct {
 func (e *Engine) receipt(t task, up *wal.Upload) error {
 	m := t.upload.Object.Metadata
 	line := Receipt{Stream: t.name, Epoch: m["dray-epoch"], Start: t.object.Start, End: t.object.End, Key: t.upload.Object.Key,
-		Size: t.object.Size(), Destination: t.dest.cfg.Name, FirstTime: time.Unix(0, t.object.Time).UTC(), Gap: t.object.Gap, GapUnknown: t.object.GapUnknown}
+		Size: t.object.Size(), Destination: t.dest.cfg.Name, FirstTime: time.Unix(0, t.object.Time).UTC(), Gap: t.object.Gap, GapUnknown: t.object.GapUnknown, Estimated: t.object.Estimated}
 	if up != nil {
 		done := up.Done
 		line.BegunAgain = up.Resets
@@ -53,7 +54,8 @@ func (e *Engine) receipt(t task, up *wal.Upload) error {
 			}
 		}
 	} else {
-		line.Dropped, line.CompletedAt = "spool is full", time.Now().UTC()
+		line.Dropped = "spool is full"
+		line.CompletedAt, _ = e.time()
 		if t.object.Damaged {
 			line.Dropped = "damaged on flash"
 		}

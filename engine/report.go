@@ -30,7 +30,7 @@ func (e *Engine) announceChange() {
 
 // Status returns a snapshot. It does not wait for flash or link.
 func (e *Engine) Status() Status {
-	s := Status{Device: e.cfg.Device, Version: e.cfg.Version, Started: e.started, Now: time.Now(), StateDir: e.cfg.StateDir, Notes: e.store.Notes()}
+	s := Status{Device: e.cfg.Device, Version: e.cfg.Version, Started: e.started, Now: time.Now(), StateDir: e.cfg.StateDir, Notes: e.store.Notes(), Clock: e.clockStatus()}
 	u := e.store.Usage()
 	s.Spool = SpoolStatus{MaxBytes: u.Max, UsedBytes: u.Used, MadeBytes: u.Made, WrittenBytes: u.Written, Syncs: u.Syncs}
 	pending := map[string]*DestinationStatus{}

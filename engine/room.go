@@ -37,7 +37,7 @@ func (d *dispatcher) makeRoom() {
 						onWay = onWay || d.reachable(s.Layout(o).Destination)
 					}
 				}
-				group, at, bytes := d.victims(st, objects)
+				group, at, bytes := d.victims(s, st, objects)
 				if len(group) > 0 && (victims == nil || rank < least || rank == least && at < oldest) {
 					victims, least, oldest, size, name = group, rank, at, bytes, st.Name
 				}
@@ -79,7 +79,7 @@ func (d *dispatcher) reachable(name string) bool {
 
 // victims returns the facts that drop the objects which hold one slot, none if
 // one of them must stay, with the capture time of the first and their bytes.
-func (d *dispatcher) victims(st *wal.StreamState, objects []wal.Object) (group []wal.Fact, at, bytes int64) {
+func (d *dispatcher) victims(s *wal.State, st *wal.StreamState, objects []wal.Object) (group []wal.Fact, at, bytes int64) {
 	for i := range objects {
 		o := &objects[i]
 		fl := d.flights[objectID{st.ID, o.Start}]
@@ -89,7 +89,8 @@ func (d *dispatcher) victims(st *wal.StreamState, objects []wal.Object) (group [
 		case !o.Sealed(), inDoubt(o), fl != nil && fl.alone:
 			return nil, 0, 0
 		case group == nil:
-			at = o.Time
+			first, _ := s.Captured(o)
+			at = first.UnixNano()
 		}
 		bytes += o.Size()
 		group = append(group, wal.Fact{Kind: wal.Dropped, Stream: st.ID, Start: o.Start})

@@ -26,7 +26,8 @@ func (e *Engine) slice(t task) error {
 	if head >= t.object.Size() {
 		return nil // the link has become better since
 	}
-	if err := e.commit(t, wal.Fact{Kind: wal.Sliced, Size: head, Time: e.captured(t.id.stream, t.object.Start+head, t.object.End)}); err != nil {
+	run, mono := e.captured(t.id.stream, t.object.Start+head, t.object.End)
+	if err := e.commit(t, wal.Fact{Kind: wal.Sliced, Size: head, Run: run, Mono: mono}); err != nil {
 		return err
 	}
 	e.log.Info("sliced an object to fit the link", "stream", t.name, "start", t.id.start, "bytes", head, "of", t.object.Size())

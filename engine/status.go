@@ -9,6 +9,7 @@ type Status struct {
 	Started      time.Time           `json:"started"`
 	Now          time.Time           `json:"now"`
 	StateDir     string              `json:"state_dir"`
+	Clock        ClockStatus         `json:"clock"`
 	Spool        SpoolStatus         `json:"spool"`
 	Streams      []StreamStatus      `json:"streams"`
 	Destinations []DestinationStatus `json:"destinations"`

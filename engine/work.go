@@ -50,6 +50,8 @@ type result struct {
 func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, step step) task {
 	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, device: e.cfg.Device, began: time.Now()}
 	t.object.Up = nil
+	at, estimated := s.Captured(o)
+	t.object.Time, t.object.Fixed, t.object.Estimated = at.UnixNano(), true, estimated
 	size := s.Layout(o).PartSize
 	t.upload = transport.Upload{PartSize: size}
 	if up := o.Up; up != nil {
@@ -63,9 +65,9 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		}
 	}
 	if t.upload.Object.Key == "" {
-		t.upload.Object.Key = e.keyOf(st, o)
+		t.upload.Object.Key = e.keyOf(st, &t.object)
 	}
-	t.upload.Object.Metadata = metadata(t.device, st, o)
+	t.upload.Object.Metadata = metadata(t.device, st, &t.object)
 	t.upload.Object.Hash, t.upload.Object.PartSize = s.Layout(o).Hash, size
 	t.upload.Object.Size = -1
 	if o.Sealed() {
@@ -88,7 +90,8 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 	return t
 }
 
-// keyOf makes an object's key. It is asked once an object, with its first intent.
+// keyOf makes the key of an object whose time is fixed. It is asked once an
+// object, with its first intent.
 func (e *Engine) keyOf(st *wal.StreamState, o *wal.Object) string {
 	key := defaultKey
 	if c, err := e.stream(st.Name); err == nil {
@@ -112,6 +115,9 @@ func metadata(device string, st *wal.StreamState, o *wal.Object) map[string]stri
 		"dray-start":      strconv.FormatInt(o.Start, 10),
 		"dray-first-time": time.Unix(0, o.Time).UTC().Format(time.RFC3339Nano),
 		"dray-gap":        strconv.FormatInt(o.Gap, 10),
+	}
+	if o.Estimated {
+		m["dray-time-estimated"] = "true" // the clock was not known when it was captured
 	}
 	if o.GapUnknown {
 		m["dray-gap-unknown"] = "true" // dray-gap is less than what was lost
@@ -173,7 +179,16 @@ func (e *Engine) announce(t task) error {
 	if !ok || t.op == op {
 		return nil
 	}
-	return e.commit(t, wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device, Lost: t.object.Gap})
+	return e.commit(t, t.intent(op))
+}
+
+// intent fixes the object's key, and what its metadata says, if nothing did before.
+func (t *task) intent(op wal.Op) wal.Fact {
+	f := wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device, Lost: t.object.Gap, Time: t.object.Time}
+	if t.object.Estimated {
+		f.Flags = wal.FlagEstimated
+	}
+	return f
 }
 
 // withdraw takes an intent back whose only try certainly had no effect. Else a
@@ -370,7 +385,8 @@ func (e *Engine) abort(ctx context.Context, r *result) {
 
 func (e *Engine) completed(r *result, c transport.Receipt) {
 	r.archived = r.object.Size()
-	e.done(r, wal.Fact{Kind: wal.Completed, ID: c.ETag, Sum: c.Checksum, Archive: c.ArchiveID, Location: c.Location, Doubt: c.InDoubt, Time: time.Now().UnixNano()})
+	now, _ := e.time()
+	e.done(r, wal.Fact{Kind: wal.Completed, ID: c.ETag, Sum: c.Checksum, Archive: c.ArchiveID, Location: c.Location, Doubt: c.InDoubt, Time: now.UnixNano()})
 }
 
 // failed journals what a failure settles for good.
@@ -395,13 +411,13 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 			r.err = end
 			return
 		}
-		facts = append(facts, wal.Fact{Kind: wal.Intent, Op: wal.OpCreate, Key: r.upload.Object.Key, Device: r.device})
+		facts = append(facts, r.intent(wal.OpCreate))
 	case transport.Missing:
 		for _, n := range te.Parts {
 			facts = append(facts, wal.Fact{Kind: wal.Missing, N: n})
 		}
 		if r.step.action == actComplete { // it has looked at the parts: there is no object
-			facts = append(facts, wal.Fact{Kind: wal.Intent, Op: wal.OpCreate, Key: r.upload.Object.Key, Device: r.device})
+			facts = append(facts, r.intent(wal.OpCreate))
 		}
 	}
 	for _, f := range facts {

@@ -91,6 +91,21 @@
 // An object that was sliced (slice.go) has parts whose digests nobody knows; they
 // are read once more to be sent.
 //
+// # Clocks
+//
+// Nothing here goes by the wall clock: order, identity and ages do not depend on
+// it. A frame carries the boot clock, which is never stepped, and the run in
+// which it was written. Clock facts say what the boot clock of a run is worth
+// (clock.go), so that an object which was captured before the time was known
+// gets its time once it is, as long as its key is not fixed. The first Intent
+// fixes both.
+//
+// What is believed: the kernel's word that the clock is synchronised, before a
+// server's, before a wall clock that nobody vouches for but that could be right.
+// So a battery-backed clock that is a year wrong is believed until something
+// better is heard in that boot; what had its key by then keeps it. A boot that
+// learned nothing begins where the boot before it was last seen.
+//
 // # Locks
 //
 // Stream.Append and Seal take only the stream's mutex and never wait for flash.

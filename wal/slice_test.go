@@ -29,9 +29,9 @@ func slicedObjects(s *State, st *StreamState) (list []slicedObject) {
 }
 
 func TestSlicesTileTheWholeAndKeepTheDigestsOfPartsThatStay(t *testing.T) {
-	base := []Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Shaped, Stream: 1, Size: 100}, {Kind: Opened, Stream: 1, Time: 7, Lost: 5},
+	base := []Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Shaped, Stream: 1, Size: 100}, {Kind: Opened, Stream: 1, Mono: 7, Lost: 5},
 		{Kind: Cut, Stream: 1, N: 1, CRC: 1}, {Kind: Cut, Stream: 1, N: 2, CRC: 2}, {Kind: Sealed, Stream: 1, End: 250, CRC: 3}}
-	intent := Fact{Kind: Intent, Stream: 1, Op: OpCreate, Key: "whole", Device: "d", Lost: 5}
+	intent := Fact{Kind: Intent, Stream: 1, Op: OpCreate, Key: "whole", Device: "d", Lost: 5, Time: 7}
 	begun := Fact{Kind: Begun, Stream: 1, ID: "u"}
 	stored := Fact{Kind: Stored, Stream: 1, N: 2, ID: "etag"}
 	reset := Fact{Kind: Reset, Stream: 1}

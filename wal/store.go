@@ -97,6 +97,7 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	sizes := shrink(&o)
+	fakeClock(&o)
 	s.now = o.Now
 	var report journalReport
 	s.journal, report, err = openJournal(filepath.Join(o.Dir, "journal"), sizes.journal, s.replay, s.snapshot)

@@ -3,6 +3,7 @@
 //	go run ./build/lab kill9 -n 200     SIGKILL at random moments, then check every line
 //	go run ./build/lab crash            cut the power at every file-system operation
 //	go run ./build/lab faults-disk      let every file-system operation fail, in every way
+//	go run ./build/lab clock            a clock that starts in 1970 and is stepped; keys must be right
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
@@ -39,6 +40,7 @@ var experiments = []experiment{
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
 	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},
+	{"clock", "a clock that starts in 1970, and is stepped", clock},
 }
 
 func main() {

@@ -91,6 +91,11 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 		fmt.Fprint(w, ", FULL")
 	}
 	fmt.Fprintf(w, "; written %s in %d syncs\n", text.Bytes(s.Spool.WrittenBytes), s.Spool.Syncs)
+	if s.Clock.Trust == "unknown" {
+		fmt.Fprintf(w, "clock not known: %s have an estimated time; they wait clock.wait from the boot on\n", count(int(s.Clock.Estimated), "object"))
+	} else if s.Clock.Ahead >= 60 || s.Clock.Ahead <= -60 {
+		fmt.Fprintf(w, "clock is %.0f s ahead of the time (%s) that keys go by\n", s.Clock.Ahead, text.Plain(s.Clock.Trust))
+	}
 	if s.Spool.LastError != "" {
 		fmt.Fprintf(w, "  %s\n", text.Plain(s.Spool.LastError))
 	}

@@ -39,6 +39,19 @@ archive      down  100.0 MiB, 2 objects  500.0 MiB  5m 0s ago     in 42s    put 
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}
+	for _, c := range []struct {
+		clock engine.ClockStatus
+		want  string
+	}{
+		{engine.ClockStatus{Trust: "unknown", Estimated: 1}, "clock not known: 1 object "},
+		{engine.ClockStatus{Trust: "synchronised", Ahead: -3600}, "clock is -3600 s ahead of the time (synchronised)"},
+	} {
+		got.Reset()
+		s.Clock = c.clock
+		if err := writeStatus(&got, s, false); err != nil || !strings.Contains(got.String(), "\n"+c.want) {
+			t.Errorf("no %q in\n%s%v", c.want, got.String(), err)
+		}
+	}
 	got.Reset()
 	if err := writeStatus(&got, s, true); err != nil {
 		t.Fatal(err)

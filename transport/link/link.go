@@ -73,6 +73,7 @@ type Transport struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
+	clock atomic.Pointer[dated]
 }
 
 var _ http.RoundTripper = (*Transport)(nil)

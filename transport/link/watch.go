@@ -48,6 +48,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.stop()
 		return nil, err
 	}
+	t.hear(resp)
 	resp.Body = &reply{body: resp.Body, ctx: ctx, watch: w, left: t.maxReply}
 	return resp, nil
 }

@@ -138,7 +138,7 @@ func (c *Config) options() s3.Options {
 		Region:       c.Region,
 		UsePathStyle: c.PathStyle,
 		HTTPClient: &http.Client{
-			Transport: c.HTTP,
+			Transport: known{c.HTTP},
 			// A redirect has to be signed anew for the other host; see follow.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -41,6 +41,7 @@ func written(t *testing.T, text string) (path, dir string) {
 const whole = `device: gw-17
 state_dir: DIR/state
 spool: {max_bytes: 64MiB, min_free: 0, when_full: drop_newest}
+clock: {wait: 0s}
 workers: 2
 metrics: {listen: 127.0.0.1:9464}
 streams:
@@ -70,6 +71,9 @@ func TestTheWholeSchemaReachesTheEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := c.Engine
+	if e.ClockWait >= 0 {
+		t.Errorf("clock.wait of 0 reads as %v, want none", e.ClockWait)
+	}
 	if got, want := e.Spool, (engine.Spool{MaxBytes: 64 << 20, MinFree: -1, WhenFull: engine.DropNewest}); got != want {
 		t.Errorf("spool: got %+v, want %+v", got, want)
 	}
@@ -155,7 +159,7 @@ func TestWhatTheEngineFindsIsToldAtItsPlaceToo(t *testing.T) {
 	for _, p := range e.Problems {
 		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, strings.SplitN(p.Text, ":", 2)[0]))
 	}
-	want := "3:51 spool.when_full, 11:78 streams[0].object.part_size, 11:78 streams[1].object.part_size, 14:11 streams[1].name"
+	want := "3:51 spool.when_full, 12:78 streams[0].object.part_size, 12:78 streams[1].object.part_size, 15:11 streams[1].name"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got %s\nwant %s\n%v", strings.Join(got, ", "), want, err)
 	}

@@ -57,6 +57,7 @@ func (w *wires) open(use link.Config, own *link.Rate) (*link.Transport, error) {
 func over(wire *link.Transport, to transport.Destination) engine.Destination {
 	return engine.Destination{
 		To:    to,
+		Clock: func() (c engine.ServerClock) { c.Time, c.Heard = wire.Clock(); return c },
 		Link:  func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
 		Route: wire.Interface,
 	}

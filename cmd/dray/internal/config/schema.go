@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
@@ -18,6 +19,7 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 	c.Engine.StateDir = stateDir(m)
 	c.Engine.Workers = m.integer("workers")
 	c.Engine.Spool = spool(m.mapping("spool"))
+	c.Engine.ClockWait = clock(m.mapping("clock"))
 	r.wires.shared(m.mapping("link"))
 	readers := map[string]string{} // of what can have one only
 	for _, s := range m.list("streams", "name at least one stream: its source and its destination") {
@@ -55,6 +57,16 @@ func spool(m *mapping) engine.Spool {
 	}
 	m.done()
 	return s
+}
+
+// clock reads how long objects wait for a clock that can be believed.
+func clock(m *mapping) time.Duration {
+	wait, ok := m.durationOrZero("wait")
+	m.done()
+	if ok && wait == 0 {
+		return -1 // engine's word for not at all; its zero means the default
+	}
+	return wait
 }
 
 func stream(m *mapping) engine.Stream {

@@ -31,6 +31,10 @@ var families = []family{
 	one("dray_start_time_seconds", gauge, "When the daemon started, Unix time.", func(s engine.Status) float64 { return unix(s.Started) }),
 	one("dray_notes", gauge, "Things found at start-up that an operator should know.", func(s engine.Status) float64 { return float64(len(s.Notes)) }),
 
+	one("dray_clock_known", gauge, "1 while the time is known, if only by a clock that nobody vouches for.", func(s engine.Status) float64 { return truth(s.Clock.Trust != "unknown") }),
+	one("dray_clock_ahead_seconds", gauge, "How far the wall clock is ahead of the time that keys go by.", func(s engine.Status) float64 { return s.Clock.Ahead }),
+	one("dray_clock_estimated_objects", gauge, "Objects not yet archived whose time of capture is an estimate.", func(s engine.Status) float64 { return float64(s.Clock.Estimated) }),
+
 	one("dray_spool_max_bytes", gauge, "What the spool may hold.", func(s engine.Status) float64 { return float64(s.Spool.MaxBytes) }),
 	one("dray_spool_used_bytes", gauge, "Slots that hold bytes still needed.", func(s engine.Status) float64 { return float64(s.Spool.UsedBytes) }),
 	one("dray_spool_made_bytes", gauge, "Slots on flash, used or waiting for reuse.", func(s engine.Status) float64 { return float64(s.Spool.MadeBytes) }),
