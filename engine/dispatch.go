@@ -40,6 +40,7 @@ type dispatcher struct {
 	running int
 	turn    int // stream that is looked at first: each in turn
 	results chan result
+	flash   *pace // the gate before the journal and the receipts
 
 	doubts map[*destination]doubt // of each destination whose link fails
 }
@@ -55,7 +56,8 @@ func (t doubt) enough() bool { return t.objects >= 8 && t.fails < t.objects*t.ob
 
 // dispatch runs steps until ctx is done, and returns when all workers have.
 func (e *Engine) dispatch(ctx context.Context) {
-	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*held{}, rotten: rotten{}, results: make(chan result)}
+	d := &dispatcher{e: e, flights: map[objectID]*flight{}, held: map[objectID]*held{}, rotten: rotten{}, results: make(chan result), flash: newPace(newRand())}
+	d.flash.down = &pauseFlash
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -192,8 +194,13 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 			return tasks
 		}
 		lost := d.rotten.proven(id)
-		step := next(s, o, dest.limits, dest.fit, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil)
+		writes, at := d.flash.ready(now, true)
+		step := next(s, o, dest.limits, dest.fit, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil, !writes)
 		if step.action == actWait || step.action.alone() && fl != nil {
+			return tasks
+		}
+		if !writes && (dest.limits.Once || !step.action.remote()) {
+			later(at)
 			return tasks
 		}
 		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
@@ -222,8 +229,9 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action == actSend {
 			fl.parts[step.part] = true
 		}
+		d.flash.begin()
 		t := d.e.newTask(s, st, o, dest, step)
-		t.lost = lost
+		t.lost, t.mute = lost, !writes
 		t.want, t.via = want, via
 		if h := d.held[id]; h != nil {
 			t.denied = h.denied
@@ -244,13 +252,15 @@ func (d *dispatcher) settle(r result) {
 	}
 	now := time.Now()
 	d.rotten.learn(r, now)
-	if r.local == nil && r.err == nil {
-		delete(d.held, r.id)
-	} else {
+	d.settleFlash(now, &r)
+	switch {
+	case r.err != nil && !errors.Is(r.err, r.local):
 		d.hold(r, now)
 		if r.damage != nil && d.rotten.proven(r.id) != nil {
 			delete(d.held, r.id) // nothing is gained by reading it again
 		}
+	case r.local == nil: // else the gate before the flash sees to it
+		delete(d.held, r.id)
 	}
 	if !r.step.action.remote() {
 		return
@@ -284,6 +294,29 @@ func (d *dispatcher) wakeUp(now time.Time) {
 	}
 }
 
+// settleFlash lets the gate before the journal and the receipts see how writing
+// went. While it is shut one step at a time tries, and uploads go on where they
+// can be repeated; what they come to is in memory, and written with all the rest.
+func (d *dispatcher) settleFlash(now time.Time, r *result) {
+	was := d.flash.failing
+	if r.local == nil && !r.wrote {
+		d.flash.quit()
+	} else {
+		d.flash.done(now, r.local)
+	}
+	switch {
+	case r.local != nil:
+		text := r.local.Error()
+		d.e.unwritten.Store(&text)
+		if !was {
+			d.e.log.Error("what becomes of uploads cannot be written down; it waits in memory", "err", r.local)
+		}
+	case was && !d.flash.failing:
+		d.e.unwritten.Store(nil)
+		d.e.log.Info("what becomes of uploads is written down again")
+	}
+}
+
 // hold keeps an object back that failed, so that it is tried again with
 // patience and others go before it: one that can never pass must not stand in
 // the way of all. What the failure settled for good (an expired upload, a
@@ -302,24 +335,20 @@ func (d *dispatcher) hold(r result, now time.Time) {
 		h.denied = 0
 	}
 	kind := transport.KindOf(r.err)
-	links := r.local == nil && (kind == transport.Offline || kind == transport.Throttled || kind == transport.Denied)
+	links := kind == transport.Offline || kind == transport.Throttled || kind == transport.Denied
 	switch {
 	case errors.Is(r.err, ErrOverBudget):
 		return
-	case r.local == nil && r.progress && h.fails == 1:
+	case r.progress && h.fails == 1:
 		return
 	case links && h.fails < 3:
 		return
 	}
-	err := r.local
-	if err == nil {
-		err = r.err
-	}
 	h.begin()
-	h.done(now, &transport.Error{Op: r.step.action.String(), Kind: transport.Temporary, Err: err})
-	if links || h.told == err.Error() {
+	h.done(now, &transport.Error{Op: r.step.action.String(), Kind: transport.Temporary, Err: r.err})
+	if links || h.told == r.err.Error() {
 		return
 	}
-	h.told = err.Error()
-	d.e.log.Warn("object is held back", "stream", r.name, "start", r.id.start, "step", r.step.action.String(), "err", err, "next_try", h.nextTry)
+	h.told = r.err.Error()
+	d.e.log.Warn("object is held back", "stream", r.name, "start", r.id.start, "step", r.step.action.String(), "err", r.err, "next_try", h.nextTry)
 }

@@ -33,6 +33,8 @@ type Engine struct {
 	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
 	life    atomic.Int32
 
+	unwritten atomic.Pointer[string] // why the journal or the receipts take nothing; nil: they do
+
 	changing sync.Mutex
 	change   chan struct{} // closed when an object is let go; nil: nobody waits
 }

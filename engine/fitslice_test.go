@@ -97,7 +97,7 @@ func TestWhatDoesNotFitTheLinkIsSlicedUnlessItIsInDoubt(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.View(func(s *wal.State) {
-			if got := next(s, s.Stream(1).Object(0), s3Limits, tt.fit, func(int) bool { return false }, false); got.action != tt.want {
+			if got := next(s, s.Stream(1).Object(0), s3Limits, tt.fit, func(int) bool { return false }, false, false); got.action != tt.want {
 				t.Errorf("%s: %v, want %v", tt.name, got.action, tt.want)
 			}
 		})

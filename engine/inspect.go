@@ -93,7 +93,7 @@ func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int
 	}
 	none := func(int) bool { return false }
 	// What a destination takes whole is not known here; a lone part may go out so.
-	switch s := next(state, o, unlimited, fit{}, none, false); s.action {
+	switch s := next(state, o, unlimited, fit{}, none, false, false); s.action {
 	case actSend:
 		r.Next = fmt.Sprintf("send part %d", s.part)
 	case actWait:

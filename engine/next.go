@@ -42,8 +42,9 @@ type step struct {
 // next derives from the facts what to do with an object now. It is the only
 // place that decides it, live and after a restart alike. busy says which parts
 // are on their way already; rotten, that bytes of it which must still be sent
-// are proven lost; f, what fits the link.
-func next(s *wal.State, o *wal.Object, lim transport.Limits, f fit, busy func(part int) bool, rotten bool) step {
+// are proven lost; mute, that nothing can be written down now: then no upload is
+// begun, since a power cut would leave it behind and unknown; f, what fits the link.
+func next(s *wal.State, o *wal.Object, lim transport.Limits, f fit, busy func(part int) bool, rotten, mute bool) step {
 	up := o.Up
 	if up == nil {
 		up = &wal.Upload{}
@@ -62,7 +63,7 @@ func next(s *wal.State, o *wal.Object, lim transport.Limits, f fit, busy func(pa
 		return step{action: actAbort}
 	case o.Sliceable() && f.tooLarge(min(o.Size(), part), lim):
 		return step{action: actSlice}
-	case o.Sealed() && up.ID == "" && up.Op != wal.OpCreate && o.NumParts() == 1 && o.Size() <= lim.MaxPut:
+	case o.Sealed() && up.ID == "" && up.Op != wal.OpCreate && (o.NumParts() == 1 || mute || up.Op == wal.OpPut) && o.Size() <= lim.MaxPut:
 		return step{action: actPut}
 	}
 	missing, stored := 0, 0
@@ -77,7 +78,7 @@ func next(s *wal.State, o *wal.Object, lim transport.Limits, f fit, busy func(pa
 	switch {
 	case o.Sealed() && stored == o.NumParts():
 		return step{action: actComplete}
-	case missing == 0:
+	case missing == 0, up.ID == "" && mute:
 		return step{action: actWait}
 	case f.hopeless(part, lim) && !o.Sealed(): // it is about to be: then it can be sliced
 		return step{action: actWait}

@@ -46,6 +46,9 @@ var (
 	// pauseSource is for a peripheral that is away: looking costs nothing, and
 	// each second that it is back unseen loses its bytes.
 	pauseSource = pause{100 * time.Millisecond, 250 * time.Millisecond, 2 * time.Second}
+	// pauseFlash is for a journal or receipts that take nothing: a try costs little
+	// while they refuse, and what has become of uploads is in memory alone meanwhile.
+	pauseFlash = pause{100 * time.Millisecond, 250 * time.Millisecond, 10 * time.Second}
 )
 
 // ceilings returns the calculator of p's ceilings. It draws no jitter and never
@@ -64,7 +67,7 @@ func (p pause) ceilings() *backoff.ExponentialBackOff {
 }
 
 // A pace is the one gate that all requests to a destination pass, and the only
-// place where retries are timed.
+// place where retries are timed. What is written of objects passes one too.
 //
 // An open gate lets every worker through. The first failure that is the link's
 // or the service's closes it until nextTry. After that one request at a time
@@ -115,8 +118,11 @@ func (p *pace) ready(now time.Time, urgent bool) (ok bool, wait time.Time) {
 	return true, time.Time{}
 }
 
-// begin notes that a request starts. Each begin is followed by one done.
+// begin notes that a request starts. Each begin is followed by one done or quit.
 func (p *pace) begin() { p.inFlight++ }
+
+// quit notes that nothing came of a request that began: it tells nothing.
+func (p *pace) quit() { p.inFlight-- }
 
 // done notes how a request ended.
 func (p *pace) done(now time.Time, err error) {

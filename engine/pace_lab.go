@@ -16,7 +16,7 @@ func init() {
 	if err != nil || factor <= 0 || factor > 1 {
 		return
 	}
-	for _, p := range []*pause{&pauseLink, &pauseService, &pauseDenied, &pauseSource} {
+	for _, p := range []*pause{&pauseLink, &pauseService, &pauseDenied, &pauseSource, &pauseFlash} {
 		for _, d := range []*time.Duration{&p.least, &p.first, &p.most} {
 			*d = max(time.Duration(float64(*d)*factor), time.Microsecond)
 		}

@@ -48,6 +48,9 @@ func (e *Engine) Status() Status {
 			}
 		}
 	}
+	if why := e.unwritten.Load(); why != nil {
+		s.Spool.LastError = *why
+	}
 	for _, st := range e.streams {
 		status := st.status()
 		e.store.View(func(state *wal.State) { count(state.Stream(st.wal.ID()), &status) })

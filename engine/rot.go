@@ -108,6 +108,7 @@ func (e *Engine) mend(r *result) {
 	}
 	facts = append(facts, wal.Fact{Kind: wal.Dropped, Stream: r.id.stream, Start: from, Flags: wal.FlagDamaged})
 	if r.local = e.store.Commit(facts...); r.local == nil {
+		r.wrote = true
 		e.log.Error("flash has lost bytes that were to be archived: they are a counted gap", "stream", r.name, "start", from, "bytes", to-from, "err", r.lost)
 	}
 }

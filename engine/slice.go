@@ -12,26 +12,26 @@ import (
 // cut off, as large as fits now, and the rest waits as it is: so what was sealed
 // in a good hour costs no memory in a bad one, and goes out in large pieces
 // again in the next.
-func (e *Engine) slice(t task) error {
-	body, err := e.store.Section(t.id.stream, t.object.Start, t.object.End)
+func (e *Engine) slice(r *result) {
+	body, err := e.store.Section(r.id.stream, r.object.Start, r.object.End)
 	if err != nil {
-		return err
+		r.untried(err)
+		return
 	}
 	defer body.Close()
 	framing := hal.Framing{}
-	if st, err := e.stream(t.name); err == nil {
+	if st, err := e.stream(r.name); err == nil {
 		framing = st.cfg.Framing
 	}
-	head := lastRecord(body, framing, t.dest.fitting().share())
-	if head >= t.object.Size() {
-		return nil // the link has become better since
+	head := lastRecord(body, framing, r.dest.fitting().share())
+	if head >= r.object.Size() {
+		return // the link has become better since
 	}
-	run, mono := e.captured(t.id.stream, t.object.Start+head, t.object.End)
-	if err := e.commit(t, wal.Fact{Kind: wal.Sliced, Size: head, Run: run, Mono: mono}); err != nil {
-		return err
+	run, mono := e.captured(r.id.stream, r.object.Start+head, r.object.End)
+	e.commit(r, wal.Fact{Kind: wal.Sliced, Size: head, Run: run, Mono: mono}, false)
+	if r.wrote {
+		e.log.Info("sliced an object to fit the link", "stream", r.name, "start", r.id.start, "bytes", head, "of", r.object.Size())
 	}
-	e.log.Info("sliced an object to fit the link", "stream", t.name, "start", t.id.start, "bytes", head, "of", t.object.Size())
-	return nil
 }
 
 // lastRecord returns how many bytes of r the whole records take that begin it and

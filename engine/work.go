@@ -29,17 +29,19 @@ type task struct {
 	device string
 	resets int              // how often its upload was no more
 	lost   *wal.DamageError // bytes of the object that are proven lost; nil: none
+	mute   bool             // nothing can be written down now: its intent need not be durable
 	want   want             // of the gate
 	via    string           // the interface that it was let through for
 	denied int              // how often in a row the object's steps were denied before this one
 	began  time.Time
 }
 
-// result is what came of a task. Its facts are in the journal already.
+// result is what came of a task. Its facts are in the state already.
 type result struct {
 	task
-	err      error            // of the destination: *transport.Error
-	local    error            // of this device: its flash, its journal
+	err      error            // of the destination, or of the object's bytes: *transport.Error
+	local    error            // why facts or a receipt could not be made durable
+	wrote    bool             // some were
 	damage   *wal.DamageError // bytes that could not be read
 	progress bool             // although it failed, it settled something for good
 	sent     int64
@@ -79,6 +81,9 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		p, from, to := s.Part(o, n)
 		t.part = transport.Part{Number: n, Offset: from - o.Start, Size: to - from, CRC32C: p.CRC, Sum: []byte(p.Sum)}
 		t.unread = p.Unread
+		if step.action == actPut && o.NumParts() > 1 { // it was to go out in parts
+			t.part.Size, t.part.Sum, t.unread = o.Size(), nil, true
+		}
 	case actComplete:
 		t.upload.Tried = t.op == wal.OpComplete
 		for n := 1; n <= o.NumParts(); n++ {
@@ -130,8 +135,8 @@ func metadata(device string, st *wal.StreamState, o *wal.Object) map[string]stri
 func (e *Engine) work(ctx context.Context, t task) result {
 	r := result{task: t}
 	if t.step.action.remote() {
-		if err := e.announce(t); err != nil {
-			r.untried(err)
+		if e.announce(&r); r.local != nil && !t.mute {
+			r.untried(r.local)
 			return r
 		}
 	}
@@ -150,10 +155,12 @@ func (e *Engine) work(ctx context.Context, t task) result {
 		e.mend(&r)
 	case actReceipt:
 		r.local = e.receipt(t, t.object.Up)
+		r.wrote = r.local == nil
 	case actFree:
 		r.local = e.receipt(t, nil)
+		r.wrote = r.local == nil
 	case actSlice:
-		r.local = e.slice(t)
+		e.slice(&r)
 	}
 	e.withdraw(&r)
 	e.remember(t, r.err)
@@ -166,7 +173,6 @@ func (e *Engine) work(ctx context.Context, t task) result {
 // untried notes a failure of this device that came before the call: the link is
 // neither to blame nor proved.
 func (r *result) untried(err error) {
-	r.local = err
 	r.err = &transport.Error{Op: r.step.action.String(), Key: r.upload.Object.Key, Kind: transport.Corrupt, Err: err}
 }
 
@@ -174,12 +180,10 @@ func (r *result) untried(err error) {
 var intents = map[action]wal.Op{actCreate: wal.OpCreate, actPut: wal.OpPut, actComplete: wal.OpComplete}
 
 // announce journals the intent of a call that may leave something behind.
-func (e *Engine) announce(t task) error {
-	op, ok := intents[t.step.action]
-	if !ok || t.op == op {
-		return nil
+func (e *Engine) announce(r *result) {
+	if op, ok := intents[r.step.action]; ok && r.op != op {
+		e.commit(r, r.intent(op), r.mute)
 	}
-	return e.commit(t, t.intent(op))
 }
 
 // intent fixes the object's key, and what its metadata says, if nothing did before.
@@ -198,21 +202,26 @@ func (t *task) intent(op wal.Op) wal.Fact {
 func (e *Engine) withdraw(r *result) {
 	op, ok := intents[r.step.action]
 	var te *transport.Error
-	if !ok || r.op == op || r.local != nil || r.progress || !errors.As(r.err, &te) || te.Unknown {
+	if !ok || r.op == op || r.progress || !errors.As(r.err, &te) || te.Unknown {
 		return
 	}
 	e.store.Note(wal.Fact{Kind: wal.Intent, Stream: r.id.stream, Start: r.id.start, Op: r.op})
 }
 
-func (e *Engine) commit(t task, f wal.Fact) error {
-	f.Stream, f.Start = t.id.stream, t.id.start
-	return e.store.Commit(f)
+// commit makes a fact about the object durable. With anyhow it holds also if that
+// fails, until the power goes, and is durable with the next that can be written.
+func (e *Engine) commit(r *result, f wal.Fact, anyhow bool) {
+	f.Stream, f.Start = r.id.stream, r.id.start
+	if err := e.store.Commit(f); err == nil {
+		r.wrote, r.local = true, nil
+	} else if r.local = err; anyhow {
+		e.store.Note(f)
+	}
 }
 
-// done journals facts that settle a step; if that fails, the step will be done again.
-func (e *Engine) done(r *result, f wal.Fact) {
-	r.local = e.commit(r.task, f)
-}
+// done journals a fact that settles a step. Should it be lost with the power, the
+// step is done again.
+func (e *Engine) done(r *result, f wal.Fact) { e.commit(r, f, true) }
 
 // create begins the upload. If it was tried before, its reply is unknown: what
 // that try may have left under exactly this key is ended first.
@@ -422,6 +431,6 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 	}
 	for _, f := range facts {
 		e.done(r, f)
-		r.progress = r.local == nil
+		r.progress = true
 	}
 }
