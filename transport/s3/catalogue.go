@@ -33,10 +33,7 @@ func (d *Destination) Stat(ctx context.Context, key string) (*transport.Stored, 
 // Directory buckets list in no order, so none is promised.
 func (d *Destination) Objects(ctx context.Context, prefix string, fn func(transport.Entry) error) error {
 	const op = "list objects"
-	in := &s3.ListObjectsV2Input{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl}
-	if p := d.prefix + prefix; p != "" {
-		in.Prefix = &p
-	}
+	in := &s3.ListObjectsV2Input{Bucket: &d.bucket, Prefix: d.below(d.prefix + prefix), EncodingType: types.EncodingTypeUrl}
 	for range maxListPages {
 		out, err := d.client.ListObjectsV2(ctx, in)
 		switch {
@@ -83,10 +80,7 @@ func (d *Destination) Uploads(ctx context.Context, prefix string, fn func(transp
 }
 
 func (d *Destination) listUploads(ctx context.Context, op, below, prefix string, fn func(transport.Upload, time.Time) error) (found bool, err error) {
-	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, EncodingType: types.EncodingTypeUrl}
-	if below != "" {
-		in.Prefix = &below
-	}
+	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, Prefix: d.below(below), EncodingType: types.EncodingTypeUrl}
 	for range maxPages {
 		out, err := d.client.ListMultipartUploads(ctx, in)
 		switch {
@@ -111,7 +105,7 @@ func (d *Destination) listUploads(ctx context.Context, op, below, prefix string,
 		if nextKey == "" || nextKey == aws.ToString(in.KeyMarker) && nextID == aws.ToString(in.UploadIdMarker) {
 			break
 		}
-		in.KeyMarker, in.UploadIdMarker = &nextKey, &nextID
+		in.KeyMarker, in.UploadIdMarker = &nextKey, maybe(nextID)
 	}
 	return found, &transport.Error{Op: op, Key: prefix, Err: errEndless}
 }

@@ -144,10 +144,7 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 		begun time.Time
 	}
 	var found []aged
-	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, Prefix: d.key(key)}
-	if d.directory {
-		in.Prefix = folder(*in.Prefix)
-	}
+	in := &s3.ListMultipartUploadsInput{Bucket: &d.bucket, Prefix: d.below(d.prefix + key)}
 	for range maxPages {
 		out, err := d.client.ListMultipartUploads(ctx, in)
 		if err != nil {
@@ -177,13 +174,16 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 		if nextKey == "" || nextKey == aws.ToString(in.KeyMarker) && nextID == aws.ToString(in.UploadIdMarker) {
 			break
 		}
-		in.KeyMarker, in.UploadIdMarker = &nextKey, &nextID
+		in.KeyMarker, in.UploadIdMarker = &nextKey, maybe(nextID) // of which directory buckets know no second
 	}
 	return nil, &transport.Error{Op: op, Key: key, Err: errEndless}
 }
 
-// folder is the part of a key up to its last slash: directory buckets take no
-// other prefix. nil if there is none.
-func folder(key string) *string {
-	return maybe(key[:strings.LastIndexByte(key, '/')+1])
+// below is what to ask for, to list what begins with prefix; nil: everything.
+// Directory buckets take only what ends in a slash.
+func (d *Destination) below(prefix string) *string {
+	if d.directory {
+		prefix = prefix[:strings.LastIndexByte(prefix, '/')+1]
+	}
+	return maybe(prefix)
 }

@@ -240,12 +240,16 @@ func (c *Config) checkDirectory() error {
 	var errs []error
 	for field, set := range map[string]bool{
 		"path_style": c.PathStyle && c.Endpoint == "", "request_payer": c.RequestPayer, "encryption.type": c.Encryption.Type == "customer",
-		"tags": len(c.Tags) > 0, "object_lock": c.Lock != Lock{}, "content_encoding": c.ContentEncoding != "",
+		"encryption.kms_context": len(c.Encryption.KMSContext) > 0,
+		"tags":                   len(c.Tags) > 0, "object_lock": c.Lock != Lock{}, "content_encoding": c.ContentEncoding != "",
 		"storage_class": c.StorageClass != "" && c.StorageClass != string(types.StorageClassExpressOnezone),
 	} {
 		if set {
 			errs = append(errs, &ConfigError{field, "is not supported by directory buckets", "leave it out, or use another bucket"})
 		}
+	}
+	if e := c.Encryption; e.Type == "kms" && (e.KMSKey == "" || strings.Contains(e.KMSKey, "alias/")) {
+		errs = append(errs, &ConfigError{"encryption.kms_key", "must be the ID or ARN of a key of your own for a directory bucket", "give the one that the bucket is set up with"})
 	}
 	return errors.Join(errs...)
 }

@@ -255,11 +255,20 @@ func TestADirectoryBucketIsSpokenToByItsRules(t *testing.T) {
 		"tags":            func(c *Config) { c.Tags = map[string]string{"a": "b"} },
 		"object_lock":     func(c *Config) { c.Lock.LegalHold = true },
 		"storage_class":   func(c *Config) { c.StorageClass = "GLACIER" },
+		"encryption.kms_context": func(c *Config) {
+			c.Encryption = Encryption{Type: "kms", KMSKey: "k", KMSContext: map[string]string{"a": "b"}}
+		},
 	} {
 		c := Config{Bucket: "b--euw1-az1--x-s3", Region: "eu-west-1", AccessKeyID: "id", SecretAccessKey: "hush"}
 		change(&c)
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), field+": is not supported by directory buckets") {
 			t.Errorf("%s: %v, want it refused", field, err)
+		}
+	}
+	for _, key := range []string{"", "alias/field", "arn:aws:kms:eu-west-1:111122223333:alias/field"} {
+		c := Config{Bucket: "b--euw1-az1--x-s3", Region: "eu-west-1", AccessKeyID: "id", SecretAccessKey: "hush", Write: Write{Encryption: Encryption{Type: "kms", KMSKey: key}}}
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), "encryption.kms_key: must be the ID or ARN") {
+			t.Errorf("KMS key %q: %v, want it refused", key, err)
 		}
 	}
 }

@@ -3,8 +3,11 @@ package s3
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/transport/link"
 	"github.com/seed-7270d448/dray/transport/transporttest"
@@ -26,7 +29,7 @@ func (d simulated) ReadObject(key string) ([]byte, error) {
 
 func simulate(t *testing.T, bucket string, w Write) simulated {
 	t.Helper()
-	s := transporttest.StartSimulator(t, transporttest.SimulatorOptions{Bucket: bucket})
+	s := transporttest.StartSimulator(t, transporttest.SimulatorOptions{Bucket: bucket, Page: 3})
 	via, err := link.ParseProxy(s.Tunnel)
 	if err != nil {
 		t.Fatal(err)
@@ -74,4 +77,65 @@ func TestAnObjectUnderAnotherKeyIsNotAnAnswerAboutTheBucket(t *testing.T) {
 	d.form.customer = newCustomer(bytes.Repeat([]byte{7}, customerKeyBytes))
 	_, err := d.Stat(t.Context(), "clear")
 	(&bench{T: t}).want(err, transport.Invalid, false)
+}
+
+func TestTheCatalogueOfADirectoryBucketIsReadByItsRules(t *testing.T) {
+	for _, bucket := range []string{"dray--use1-az4--x-s3", "dray-bucket"} {
+		d := simulate(t, bucket, Write{})
+		var want, begun []string
+		for i := range 10 {
+			key := fmt.Sprintf("a b/c+%d", i)
+			b := []byte(key)
+			if _, err := d.Put(t.Context(), transporttest.Object(key, b), transporttest.NewBody(b)); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, key)
+			for range 2 {
+				id, err := d.Create(t.Context(), transporttest.Object(key, b))
+				if err != nil {
+					t.Fatal(err)
+				}
+				begun = append(begun, key+" "+id)
+			}
+		}
+		for _, prefix := range []string{"", "a", "a b/", "a b/c"} {
+			if got := listed(t, d.Destination, prefix); !slices.Equal(got, want) {
+				t.Errorf("%s: objects below %q: got %q, want %q", bucket, prefix, got, want)
+			}
+			var uploads []string
+			err := d.Uploads(t.Context(), prefix, func(u transport.Upload, _ time.Time) error {
+				uploads = append(uploads, u.Object.Key+" "+u.ID)
+				return nil
+			})
+			if slices.Sort(uploads); err != nil || !slices.Equal(uploads, slices.Sorted(slices.Values(begun))) {
+				t.Errorf("%s: uploads below %q: got %q, %v, want %q", bucket, prefix, uploads, err, begun)
+			}
+		}
+		if got := listed(t, d.Destination, "a b/c+1"); !slices.Equal(got, want[1:2]) {
+			t.Errorf("%s: objects below one key: got %q", bucket, got)
+		}
+		if uploads, _, err := d.Find(t.Context(), want[7]); err != nil || len(uploads) != 2 {
+			t.Errorf("%s: uploads of one key: %v, %v, want two", bucket, uploads, err)
+		}
+	}
+}
+
+func TestADoctorFindsNothingLackingWhereNoServerToInstallIs(t *testing.T) {
+	for name, to := range map[string]simulated{
+		"directory bucket": simulate(t, "dray--use1-az4--x-s3", Write{}),
+		"customer's key":   simulate(t, "dray-bucket", Write{Encryption: Encryption{Type: "customer", CustomerKey: bytes.Repeat([]byte{7}, customerKeyBytes)}}),
+	} {
+		found, err := engine.Diagnose(t.Context(), engine.Destination{Name: "sim", To: to}, "gw", "")
+		if err != nil || found.Err() != nil || len(found.Left) > 0 {
+			t.Errorf("%s: %+v, %v, %v", name, found, err, found.Err())
+		}
+		for _, f := range found.Findings {
+			if !f.OK && !f.NotRun {
+				t.Errorf("%s: %+v, want nothing lacking", name, f)
+			}
+		}
+		if n := to.s.Uploads(); n > 0 {
+			t.Errorf("%s: %d uploads are left", name, n)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package transporttest
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/md5"
 	"crypto/rand"
@@ -13,7 +12,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"hash/crc64"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -114,9 +112,14 @@ func (s *Simulator) do(r *http.Request, c call, body []byte) *CannedReply {
 		delete(s.uploads, c.id)
 		return &CannedReply{Status: 204}
 	case "parts":
-		return u.list(r, c.id)
+		return u.list(r, c.id, s.page)
 	case "uploads":
-		return s.list(r)
+		return s.listUploads(r)
+	case "objects":
+		return s.listObjects(r)
+	case "remove":
+		delete(s.objects, key)
+		return &CannedReply{Status: 204}
 	case "put":
 		return s.put(r, key, customer, body)
 	case "head", "get":
@@ -333,51 +336,6 @@ func (s *Simulator) get(r *http.Request, key, customer string) *CannedReply {
 		reply.Body = string(o.body)
 	}
 	return o.form.echo(reply)
-}
-
-// list lists the parts of an upload, in pages of 1000 at most.
-func (u *simUpload) list(r *http.Request, id string) *CannedReply {
-	after, size := r.URL.Query().Get("part-number-marker"), 1000
-	marker, _ := strconv.Atoi(cmp.Or(after, "0")) // anything else begins at the beginning
-	if n, err := strconv.Atoi(r.URL.Query().Get("max-parts")); err == nil && n > 0 {
-		size = min(size, n)
-	}
-	var b bytes.Buffer
-	truncated, last := false, 0
-	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
-		if n <= marker {
-			continue
-		}
-		if size--; size < 0 {
-			truncated = true
-			break
-		}
-		p, tag := u.parts[n], strings.ToUpper(u.form.checksum)
-		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag><Size>%d</Size>", n, text(p.etag), len(p.body))
-		if tag != "" {
-			fmt.Fprintf(&b, "<Checksum%s>%s</Checksum%s>", tag, p.sum, tag)
-		}
-		b.WriteString("</Part>")
-		last = n
-	}
-	return xmlReply(200, fmt.Sprintf("<ListPartsResult><Key>%s</Key><UploadId>%s</UploadId><IsTruncated>%t</IsTruncated><NextPartNumberMarker>%d</NextPartNumberMarker>%s</ListPartsResult>",
-		text(u.form.key), id, truncated, last, b.String()))
-}
-
-// list lists unfinished uploads.
-func (s *Simulator) list(r *http.Request) *CannedReply {
-	prefix := r.URL.Query().Get("prefix")
-	if s.directory() && prefix != "" && !strings.HasSuffix(prefix, "/") {
-		return s3Error(400, "InvalidArgument")
-	}
-	var b bytes.Buffer
-	for id, u := range s.uploads {
-		if strings.HasPrefix(u.form.key, prefix) {
-			fmt.Fprintf(&b, "<Upload><Key>%s</Key><UploadId>%s</UploadId><Initiated>2026-11-05T10:00:00Z</Initiated></Upload>", text(u.form.key), id)
-		}
-	}
-	return xmlReply(200, fmt.Sprintf("<ListMultipartUploadsResult><Bucket>%s</Bucket><Prefix>%s</Prefix><IsTruncated>false</IsTruncated>%s</ListMultipartUploadsResult>",
-		s.Bucket, text(prefix), b.String()))
 }
 
 // text escapes s for XML.

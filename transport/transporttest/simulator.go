@@ -27,6 +27,7 @@ type SimulatorOptions struct {
 	Owner       string        // account ID; default "123456789012"
 	SessionLife time.Duration // of a directory bucket's sessions; default 5 min
 	MinPart     int64         // of parts that are not the last; default 5 MiB
+	Page        int           // entries of a list at a time; default 1000
 }
 
 // A Simulator is one bucket of Amazon S3 in memory, at Amazon's own host names,
@@ -39,7 +40,7 @@ type SimulatorOptions struct {
 //     15 minutes old; a payload hash, if there is one, is that of the body.
 //   - A directory bucket wants a session (CreateSession) and its token, until it
 //     expires; it refuses RequestPayer, SSE-C, tags and locks, encryption that is
-//     not the session's, and lists uploads by prefixes that end in a slash alone.
+//     not the session's, and lists by prefixes that end in a slash alone.
 //   - An object with a customer's key wants the key and its MD5 on every call,
 //     and wants the same key each time.
 //   - An upload with a checksum wants one of each part, parts numbered from 1
@@ -57,6 +58,7 @@ type Simulator struct {
 	owner       string
 	sessionLife time.Duration
 	minPart     int64
+	page        int
 	service     string // in signatures
 	addr        string
 	dir         string
@@ -96,7 +98,7 @@ func StartSimulator(t testing.TB, o SimulatorOptions) *Simulator {
 
 func newSimulator(o SimulatorOptions) (_ *Simulator, err error) {
 	s := &Simulator{
-		Bucket: o.Bucket, Region: o.Region, owner: o.Owner, sessionLife: o.SessionLife, minPart: o.MinPart,
+		Bucket: o.Bucket, Region: o.Region, owner: o.Owner, sessionLife: o.SessionLife, minPart: o.MinPart, page: o.Page,
 		Keys:     Keys{"AKIASIMULATOR", rand.Text()},
 		sessions: map[string]session{}, objects: map[string]*simObject{}, uploads: map[string]*simUpload{},
 	}
@@ -107,6 +109,9 @@ func newSimulator(o SimulatorOptions) (_ *Simulator, err error) {
 	}
 	if s.sessionLife == 0 {
 		s.sessionLife = 5 * time.Minute
+	}
+	if s.page == 0 {
+		s.page = 1000
 	}
 	if s.minPart == 0 {
 		s.minPart = 5 << 20
@@ -208,7 +213,7 @@ func (s *Simulator) connect(w http.ResponseWriter, r *http.Request) {
 }
 
 // Requests returns the calls that were let in, by name, in order: those of Ops,
-// "session" and "get".
+// "session", "get", "objects" and "remove".
 func (s *Simulator) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,8 +263,12 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodGet && r.URL.Query().Has("session"):
 		c.op = "session"
+	case r.Method == http.MethodGet && c.op == "" && r.URL.Path == "/":
+		c.op = "objects"
 	case r.Method == http.MethodGet && c.op == "":
 		c.op = "get"
+	case r.Method == http.MethodDelete && c.op == "":
+		c.op = "remove"
 	}
 	reply := s.admit(r, c, body)
 	if reply == nil {
