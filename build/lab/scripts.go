@@ -91,7 +91,7 @@ func (p *plan) faults(r *rand.Rand) []string {
 	for certain := 0; certain < 3 || len(kinds) < 2 || r.IntN(2) == 0; {
 		op := sure[r.IntN(len(sure))]
 		action := p.spoil(r, op)
-		again := slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, op+" ") })
+		again := op != "create" && slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, op+" ") })
 		if op != "complete" && (p.resends || !again) {
 			kind, _, _ := strings.Cut(action, "=")
 			kinds[kind] = true
