@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"time"
@@ -26,14 +27,18 @@ type fit struct {
 const (
 	leastObject = 8 << 10 // bytes of an object that is made small for a link; below it heads and receipts outweigh it
 	bodies      = 8       // between two failures
+	fewBodies   = 3       // likewise, where they are small
 	leastBodies = 5       // of the least part; with fewer, objects go out whole
 	partTime    = 10 * time.Minute
 	shareTime   = time.Minute // what a part takes may be shared among several
 )
 
 // share is the body that fits: between an eighth and a sixteenth of what the
-// link carries. Only with carries.
-func (f fit) share() int64 { return max(powerOf2(f.carries/bodies), leastObject) }
+// link carries; on the worst links more, since each request has a head of a
+// kilobyte or two. Only with carries.
+func (f fit) share() int64 {
+	return max(powerOf2(f.carries/bodies), min(powerOf2(f.carries/fewBodies), 2*leastObject), leastObject)
+}
 
 // whole says that objects have to go out in one request each.
 func (f fit) whole(l transport.Limits) bool {
@@ -67,9 +72,13 @@ func (f fit) object(l transport.Limits, part, want int64) int64 {
 }
 
 // workers is how many requests may be on their way at a time: where a failure is
-// near they share its cost among them, and on a slow link all parts would be
-// begun and none done.
+// near each of them pays for it, and on a slow link all parts would be begun and
+// none done. Of small objects there are two, so that the link does not stand idle
+// while one waits for its answer.
 func (f fit) workers(l transport.Limits, want int) int {
+	if f.whole(l) {
+		return min(want, 2)
+	}
 	if f.carries > 0 || f.rate > 0 && f.rate*int64(shareTime/time.Second) < max(l.PartSize, l.MinPart) {
 		return 1
 	}
@@ -88,8 +97,8 @@ func (f fit) hopeless(n int64, l transport.Limits) bool { return n > f.carries &
 func (f fit) text(l transport.Limits, workers int) string {
 	many := f.workers(l, workers)
 	one := "one request at a time"
-	if many == workers {
-		one = fmt.Sprintf("%d at a time", workers)
+	if many > 1 {
+		one = fmt.Sprintf("%d requests at a time", many)
 	}
 	switch {
 	case f.carries == 0 && many == workers:
@@ -112,6 +121,7 @@ func (e *Engine) refit(dest *destination, r *result, at time.Time) {
 	}
 	if powerOf2(now.carries) != powerOf2(before.carries) {
 		e.store.Note(wal.Fact{Kind: wal.Figure, Name: figureCarries + dest.cfg.Name, Size: now.carries})
+		e.log.Info("other sizes fit the link", "destination", dest.cfg.Name, "plan", cmp.Or(now.text(dest.limits, e.cfg.Workers), "as configured"))
 	}
 	for _, st := range e.streams {
 		if st.cfg.Destination == dest.cfg.Name {

@@ -70,8 +70,8 @@ func TestWhatDoesNotFitTheLinkIsSlicedUnlessItIsInDoubt(t *testing.T) {
 		want  action
 	}{
 		{"nothing known", fit{}, []wal.Fact{seal(8 * mib)}, actPut},
-		{"small enough", poor, []wal.Fact{seal(16 * kib)}, actPut},
-		{"too large to put", poor, []wal.Fact{seal(17 * kib)}, actSlice},
+		{"small enough", poor, []wal.Fact{seal(32 * kib)}, actPut},
+		{"too large to put", poor, []wal.Fact{seal(33 * kib)}, actSlice},
 		{"parts too large", poor, []wal.Fact{cut(1), cut(2), seal(16 * mib)}, actSlice},
 		{"parts that get through", fair, []wal.Fact{cut(1), cut(2), seal(16 * mib)}, actCreate},
 		{"a put that may have happened", poor, []wal.Fact{seal(mib), put}, actPut},

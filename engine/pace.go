@@ -34,9 +34,10 @@ const maxRetryAfter = time.Hour
 type pause struct{ least, first, most time.Duration }
 
 var (
-	// pauseLink is for a link that is away. To try costs no more than a packet or
-	// two, and each minute in which it is back unseen is lost.
-	pauseLink = pause{100 * time.Millisecond, time.Second, time.Minute}
+	// pauseLink is for a link that breaks or is away. To try costs no more than a
+	// packet or two, and each moment in which it is back unseen is lost: on one that
+	// breaks each 64 KiB, a pause of half a second each time would be half of all time.
+	pauseLink = pause{20 * time.Millisecond, 200 * time.Millisecond, time.Minute}
 	// pauseService is for a service that is reached and fails: all devices see it at
 	// the same time, and must not hinder it from getting up.
 	pauseService = pause{100 * time.Millisecond, time.Second, 10 * time.Minute}
