@@ -33,12 +33,14 @@ import (
 //
 // Each operation, its commit point, and what start-up does on either side:
 //
-//	append   The sync in tidwall's Write. Before it: a torn tail, which is cut off
-//	         and synced before anything is written behind it; whole records in
-//	         front of the tear are replayed, for each prefix of a batch is a legal
-//	         state. After it: replayed. The last append may be one whose sync has
-//	         failed, so start-up writes it again and syncs before it replays: nothing
-//	         is acted on that a second cut could take away (A1, A4, A5).
+//	append   The sync in tidwall's Write. Before it: a torn tail, behind which
+//	         nothing is ever written: the whole records in front of the tear are
+//	         replayed, for each prefix of a batch is a legal state, and a new
+//	         generation is rolled. After it: replayed. Without a tear the log goes
+//	         on. What is in it may be in the page cache alone, and the sync of the
+//	         last append may have failed: start-up writes that once more, and the
+//	         first append, whose sync covers all, comes before anything is acted on
+//	         (A1, A4, A5).
 //	roll     The sync of dir after the rename from N.new to N. Before it: N-1 counts,
 //	         or already N; both hold the same facts, for nothing was appended to
 //	         either since. N.new is removed. After it: N counts, N-1 is removed. No
@@ -52,7 +54,8 @@ import (
 //	damage   Whatever follows a bad byte and still proves itself is replayed, a new
 //	         generation is rolled, and only then is the damaged folder renamed, whole.
 //	         Cut before: found again. Cut after: N counts (A3, A6).
-//	reserve  Holds no facts. It is made under another name, synced and renamed.
+//	reserve  Holds no facts. It is made under another name, synced and renamed; one
+//	         that is lost is made again.
 //
 // A batch may be torn so that its later blocks reached the disk and its earlier
 // ones did not. What is behind the gap proves itself, but not that the gap was
@@ -112,7 +115,9 @@ type journal struct {
 // each record of the newest usable generation to replay: those of its snapshot,
 // then those of its log, in order. A record is replay's to keep; an error of
 // replay ends openJournal. Damage is no error: what is provable is replayed,
-// the rest is reported, and a new generation is begun.
+// the rest is reported, and a new generation is begun. What was replayed is
+// durable once the first Append has returned nil; before, the caller may not act
+// on it.
 //
 // snapshot must yield records, each of at most 64 KiB, that rebuild the state
 // which the replayed and the appended records have led to. It is called within

@@ -50,10 +50,7 @@ func (j *journal) makeReserve() (err error) {
 		return err
 	})
 	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(j.dir)
+		err = os.Rename(path+".new", path) // one that is lost is made again
 	}
 	if err != nil {
 		// Half a reserve would only take space away.

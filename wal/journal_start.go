@@ -59,7 +59,7 @@ func loadJournal(dir string, replay func(rec []byte) error) (journalLoaded, erro
 		if found.torn > 0 {
 			l.note("journal generation %d: %d bytes of an unfinished write at its end do not count", number, found.torn)
 		}
-		if i == 0 && !l.report.Damaged {
+		if i == 0 && !l.report.Damaged && found.torn == 0 {
 			l.live, l.found = number, found
 		}
 	}
@@ -88,11 +88,10 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return journalReport{}, err
 	}
-	// A power cut may have come between an earlier mkdir or rename and its sync.
-	for _, dir := range []string{filepath.Dir(filepath.Clean(j.dir)), j.dir} {
-		if err := syncDir(dir); err != nil {
-			return journalReport{}, err
-		}
+	// A run that was killed may have renamed a generation and not synced that. The
+	// name of dir itself is Store's to sync.
+	if err := syncDir(j.dir); err != nil {
+		return journalReport{}, err
 	}
 	l, err := loadJournal(j.dir, replay)
 	if err != nil {
@@ -132,23 +131,16 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 	return l.report, nil
 }
 
-// resume makes durable what was replayed, cuts off a torn tail and opens the log.
-// All appends but the last were synced, or another generation would have begun.
+// resume opens the log. All appends but the last were synced, or another
+// generation would have begun. That one is written again; the sync of the next
+// append covers it.
 func (j *journal) resume(number uint64, found journalFound) error {
 	path := filepath.Join(j.dir, journalFolderName(number), journalLogName, journalSegmentName)
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	if found.torn > 0 {
-		err = file.Truncate(found.good)
-	}
-	if err == nil {
-		err = rewrite(file, found.last, found.good)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
+	err = rewrite(file, found.last, found.good)
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}

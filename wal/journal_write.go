@@ -123,8 +123,5 @@ func removeJournalGeneration(dir string, number uint64) error {
 	if err := syncDir(dir); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(name + ".old"); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return os.RemoveAll(name + ".old") // should it come back, start-up removes it again
 }

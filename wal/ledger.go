@@ -43,7 +43,7 @@ type ledger struct {
 	closed   bool
 }
 
-// openLedger opens the ledger in dir, making both if they are not there. What a
+// openLedger opens the ledger in dir, making it if it is not there. What a
 // power cut or rot left behind the last sound line is moved aside; the notes
 // are sentences about it for the operator. The current file is rotated before
 // it grows beyond maxBytes; 0 means 4 MiB.
@@ -129,9 +129,6 @@ func (l *ledger) release() error {
 
 // start finds the end of the current file and clears away what is behind it.
 func (l *ledger) start() (notes []string, err error) {
-	if err := makeDir(l.dir); err != nil {
-		return nil, err
-	}
 	rotated, err := listLedger(l.dir)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func ledgerAppend(t testing.TB, l *ledger, lines ...string) {
 }
 
 func TestLedgerKeepsWhatAppendAcknowledged(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := t.TempDir()
 	l, notes := openTestLedger(t, dir, 0)
 	want := []string{`{"key":"a","crc":"mine"}`, `{}`, `{"text":"\n \u00e9 {\"crc\":\"00000000\"}"}`, `{"n":[1,{"crc":"x"}]}`}
 	ledgerAppend(t, l, want...)
@@ -258,6 +258,9 @@ func TestLedgerModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
 		dir := filepath.Join(root, fmt.Sprint(run))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			rt.Fatal(err)
+		}
 		maxBytes := rapid.Int64Range(1, 400).Draw(rt, "max")
 		var l *ledger
 		var kept []string

@@ -134,6 +134,7 @@ func (s *Store) open(o Options) (err error) {
 		}
 		s.streams[st.ID] = stream
 	}
+	// Last: it syncs the folder, with the names of journal and spool in it.
 	var notes []string
 	s.ledger, notes, err = openLedger(o.Dir, sizes.ledger)
 	s.notes = append(s.notes, notes...)

@@ -42,30 +42,30 @@ func crash(ctx context.Context, args []string) (*report, error) {
 	fs := flag.NewFlagSet("crash", flag.ContinueOnError)
 	var (
 		points  = fs.String("points", "150", "how many points of all scenes, or all")
-		seeds   = fs.Int("seeds", 1, "runs with each point and variant")
+		seeds   = fs.Int("seeds", 1, "runs with each point and variant; 4 go through all kinds of disk")
+		sweep   = fs.Int("sweep", 0, "for one point of each kind, cuts before so many operations of the recovery, one by one")
 		seed    = fs.Uint64("seed", uint64(time.Now().UnixNano()), "of everything that is drawn")
 		jobs    = fs.Int("jobs", 2, "runs at a time")
 		scenes  = fs.String("scenes", "s3,local,full", "which workloads")
-		deaf    = fs.String("deaf", "", "a class of files whose syncs are ignored: the search must find that")
 		only    = fs.String("only", "", "a single run, by its name")
 		verbose = fs.Bool("v", false, "tell of every run")
 	)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	lab, err := newCrashLab(ctx, *deaf)
+	lab, err := newCrashLab(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &crashSearch{lab: lab, seed: *seed, verbose: *verbose, out: &report{}, classes: map[string]int{}}
+	s := &crashSearch{lab: lab, seed: *seed, sweep: *sweep, verbose: *verbose, out: &report{}, classes: map[string]int{}, states: map[string]bool{}}
 	err = s.search(ctx, *only, strings.Split(*scenes, ","), *points, *seeds, *jobs)
 	s.figures()
 	return s.out, errors.Join(err, lab.Close())
 }
 
 // newCrashLab builds the daemon and starts the server. Close must follow.
-func newCrashLab(ctx context.Context, deaf string) (lab *crashLab, err error) {
-	lab = &crashLab{deaf: deaf}
+func newCrashLab(ctx context.Context) (lab *crashLab, err error) {
+	lab = &crashLab{}
 	if lab.dir, err = os.MkdirTemp(scratch(), "dray-crash-"); err != nil {
 		return nil, err
 	}
@@ -104,6 +104,8 @@ type crashSearch struct {
 	lab     *crashLab
 	seed    uint64
 	verbose bool
+	first   bool // stop at the first violation
+	sweep   int  // second cuts for each kind of point
 	began   time.Time
 
 	mu       sync.Mutex
@@ -111,8 +113,9 @@ type crashSearch struct {
 	runs     int
 	cuts     int
 	broken   int
-	first    int // runs until the first violation; 0: none
 	classes  map[string]int
+	states   map[string]bool // what cuts took, each once
+	points   int             // of all scenes
 	marks    int64
 	archive  int64
 	dropped  int64
@@ -130,19 +133,10 @@ func (s *crashSearch) search(ctx context.Context, only string, names []string, p
 		}
 		plans = append(plans, p)
 	} else {
-		for _, name := range names {
-			scene, err := crashSceneOf(name)
-			if err != nil {
-				return err
-			}
-			list, err := s.record(ctx, scene, seeds)
-			if err != nil {
-				return err
-			}
-			plans = append(plans, list...)
+		var err error
+		if plans, err = s.plan(ctx, names, seeds); err != nil {
+			return err
 		}
-		r := rand.New(rand.NewPCG(s.seed, 3))
-		r.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
 		if points != "all" {
 			n, err := strconv.Atoi(points)
 			if err != nil || n < 1 {
@@ -155,8 +149,53 @@ func (s *crashSearch) search(ctx context.Context, only string, names []string, p
 	return s.all(ctx, plans, jobs)
 }
 
-// record lives through a scene without harm, and plans a run for each point.
-func (s *crashSearch) record(ctx context.Context, scene crashScene, seeds int) (plans []crashPlan, err error) {
+// plan plans the runs of the scenes: each point in each variant with so many
+// seeds, and for one point of each kind a second cut before each operation of
+// the recovery.
+func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plans []crashPlan, err error) {
+	kinds := map[string][]crashPlan{}
+	for _, name := range names {
+		scene, err := crashSceneOf(name)
+		if err != nil {
+			return nil, err
+		}
+		points, err := s.record(ctx, scene)
+		if err != nil {
+			return nil, err
+		}
+		seed := s.seed
+		for _, kind := range slices.Sorted(maps.Keys(points)) {
+			list := points[kind]
+			add := func(point, second int, how string) error {
+				seed++
+				p, err := newCrashPlan(scene, point, second, how, seed)
+				kinds[name+" "+kind] = append(kinds[name+" "+kind], p)
+				return err
+			}
+			for _, point := range list {
+				for range seeds {
+					for _, how := range crashVariants {
+						err = errors.Join(err, add(point, 0, how))
+					}
+				}
+			}
+			for second := range s.sweep {
+				err = errors.Join(err, add(list[second%len(list)], second+1, "twice"))
+			}
+			for call := 0; scene.dest == "s3" && call < s.sweep/8; call++ { // both sides of each
+				err = errors.Join(err, add(list[call%len(list)], remoteOps+2+call, "twice"))
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return inTurn(rand.New(rand.NewPCG(s.seed, 3)), kinds), nil
+}
+
+// record lives through a scene without harm, and returns its points by what is
+// done there.
+func (s *crashSearch) record(ctx context.Context, scene crashScene) (points map[string][]int, err error) {
 	proxy, err := newCrashProxy(s.lab.gateway.Endpoint)
 	if err != nil {
 		return nil, err
@@ -169,31 +208,28 @@ func (s *crashSearch) record(ctx context.Context, scene crashScene, seeds int) (
 	}
 	if wrong.broken() {
 		s.note(res, wrong)
-		return nil, fmt.Errorf("scene %s breaks promises without any harm", scene.name)
+		return nil, fmt.Errorf("scene %s breaks promises without any harm: %s", scene.name, wrong.wrong[0])
 	}
 	s.recorded = append(s.recorded, fmt.Sprintf("%s %d operations, %d remote calls, %d bytes archived, %d dropped, %.0f ms",
-		scene.name, res.changes, res.calls, res.archive, res.dropped, res.took.Seconds()*1000))
-	var all []int
-	for n := range res.changes {
-		all = append(all, int(n)+1)
+		scene.name, len(res.changes), len(res.calls), res.archive, res.dropped, res.took.Seconds()*1000))
+	s.points += len(res.changes) + 2*len(res.calls)
+	points = map[string][]int{}
+	for i, what := range res.changes {
+		points[what] = append(points[what], i+1)
 	}
-	if scene.dest == "s3" {
-		for n := range res.calls {
-			all = append(all, remoteOps+2*(n+1), remoteOps+2*(n+1)+1)
+	for i, what := range res.calls {
+		points["before "+what] = append(points["before "+what], remoteOps+2*(i+1))
+		points["behind "+what] = append(points["behind "+what], remoteOps+2*(i+1)+1)
+	}
+	for _, need := range scene.needs {
+		if len(points[need]) == 0 {
+			return nil, fmt.Errorf("scene %s does not go through %q", scene.name, need)
 		}
 	}
-	for i, point := range all {
-		for k := range seeds {
-			for _, how := range crashVariants {
-				p, err := newCrashPlan(scene, point, how, s.seed+uint64(i*seeds+k))
-				if err != nil {
-					return nil, err
-				}
-				plans = append(plans, p)
-			}
-		}
+	if scene.full && res.dropped == 0 {
+		return nil, fmt.Errorf("scene %s drops nothing", scene.name)
 	}
-	return plans, nil
+	return points, nil
 }
 
 // all lives through the plans, several at a time.
@@ -216,8 +252,8 @@ func (s *crashSearch) all(ctx context.Context, plans []crashPlan, jobs int) erro
 					break
 				}
 				s.note(res, wrong)
-				if s.lab.deaf != "" && wrong.broken() {
-					cancel(nil) // it is found
+				if s.first && wrong.broken() {
+					cancel(errFound)
 				}
 			}
 			if err := proxy.Close(); err != nil {
@@ -235,11 +271,14 @@ feeding:
 	}
 	close(next)
 	workers.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) || s.lab.deaf == "" || s.first == 0 {
+	if err := context.Cause(ctx); !errors.Is(err, errFound) {
 		return err
 	}
 	return nil
 }
+
+// errFound ends a search for the first violation.
+var errFound = errors.New("found")
 
 // one lives through a plan.
 func (s *crashSearch) one(ctx context.Context, p crashPlan, proxy *crashProxy) (res crashResult, wrong *report, err error) {
@@ -263,6 +302,9 @@ func (s *crashSearch) note(res crashResult, wrong *report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.runs++
+	for _, state := range res.states {
+		s.states[res.plan.scene.name+state] = true
+	}
 	s.marks += res.marks
 	s.archive += res.archive
 	s.dropped += res.dropped
@@ -278,9 +320,6 @@ func (s *crashSearch) note(res crashResult, wrong *report) {
 	}
 	if wrong.broken() {
 		s.broken++
-		if s.first == 0 {
-			s.first = s.runs
-		}
 		for _, msg := range wrong.wrong {
 			s.out.violation("%v: %s\n        behind %s", res.plan, msg, strings.Join(res.ends, ", then "))
 		}
@@ -301,14 +340,12 @@ func (s *crashSearch) figures() {
 	for _, r := range s.recorded {
 		o.figure("scene", "%s", r)
 	}
-	if s.lab.deaf != "" {
-		o.figure("ignored", "every sync of: %s; the first violation came with run %d", s.lab.deaf, s.first)
-	}
 	if s.runs == 0 {
 		return
 	}
 	o.figure("runs", "%d with %d cuts and kills in %.0f s, %.0f ms a run; %d broke promises",
 		s.runs, s.cuts, time.Since(s.began).Seconds(), s.took.Seconds()*1000/float64(s.runs), s.broken)
+	o.figure("states", "%d different ones were found behind the cuts, at %d points of %d scenes", len(s.states), s.points, len(s.recorded))
 	o.figure("bytes", "%d seen to be kept, %d archived, %d dropped by policy", s.marks, s.archive, s.dropped)
 	o.figure("set aside", "%d runs in which start-up kept bytes that no sync had covered", s.aside)
 	names := slices.SortedFunc(maps.Keys(s.classes), func(a, b string) int {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,12 +17,22 @@ type crashScene struct {
 	dest  string // "s3" or "local"; the local archive is on the disk that loses power
 	slots int    // of spool.max_bytes
 	full  bool   // the archive is away for a while, until objects are dropped
+	gone  bool   // an upload is said to be no more
+	needs []string
 }
 
+// What a workload must go through, or the search would say more than it shows.
+var (
+	crashNeeds = []string{"rename new slot", "write header of a slot used before", "rename generation folder", "write receipts"}
+	s3Needs    = []string{"behind PutObject", "behind CreateMultipartUpload", "behind UploadPart", "behind CompleteMultipartUpload"}
+	goneNeeds  = []string{"behind AbortMultipartUpload", "behind ListMultipartUploads"}
+	localNeeds = []string{"write upload's data", "write upload's parts", "rename upload's claim", "rename upload's data", "rmdir upload"}
+)
+
 var crashScenes = []crashScene{
-	{name: "s3", dest: "s3", slots: 12},
-	{name: "local", dest: "local", slots: 12},
-	{name: "full", dest: "s3", slots: 6, full: true},
+	{name: "s3", dest: "s3", slots: 12, gone: true, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, s3Needs, goneNeeds)},
+	{name: "local", dest: "local", slots: 12, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, localNeeds)},
+	{name: "full", dest: "s3", slots: 6, full: true, needs: slices.Concat(crashNeeds, s3Needs)},
 }
 
 // Sizes of all scenes, in bytes: small, so that a few KiB go through everything.
@@ -29,9 +41,9 @@ const (
 	crashRoll    = 2 << 10 // of the journal
 	crashReserve = 8 << 10
 	crashLedger  = 2 << 10
-	crashPart    = 4 << 10
-	crashObject  = 10 << 10 // of the pipe's stream: three parts
-	crashWhole   = 3 << 10  // of the followed file's: one put
+	crashPart    = 4<<10 + 34 // no whole number of lines: some stand in two frames
+	crashObject  = 10 << 10   // of the pipe's stream: three parts
+	crashWhole   = 3 << 10    // of the followed file's: one put
 )
 
 // How a life ends.
@@ -63,7 +75,7 @@ type crashPlan struct {
 	scene crashScene
 	lives []ending
 	how   string // the variant, as in its name
-	seed  uint64
+	seed  uint64 // of what the cuts leave, and the kind of disk
 }
 
 // The variants of a cut.
@@ -73,17 +85,23 @@ var crashVariants = []string{
 	"kill",  // kill -9, recover from the page cache, run on a little, then cut
 }
 
-// newCrashPlan plans the run that begins with an end at point.
-func newCrashPlan(scene crashScene, point int, how string, seed uint64) (p crashPlan, err error) {
-	r := rand.New(rand.NewPCG(seed, uint64(point)))
+// A second ending is drawn among so many operations of the life that recovers.
+const crashSecond = 80
+
+// newCrashPlan plans the run that begins with an end at point. The life after
+// it ends before operation second; 0 draws one.
+func newCrashPlan(scene crashScene, point, second int, how string, seed uint64) (p crashPlan, err error) {
+	if second == 0 {
+		second = 1 + rand.New(rand.NewPCG(seed, uint64(point))).IntN(crashSecond)
+	}
 	p = crashPlan{scene: scene, how: how, seed: seed}
 	switch how {
 	case "cut":
 		p.lives = []ending{{endCut, point}}
 	case "twice":
-		p.lives = []ending{{endCut, point}, {endCut, 1 + r.IntN(50)}}
+		p.lives = []ending{{endCut, point}, {endCut, second}}
 	case "kill":
-		p.lives = []ending{{endKill, point}, {endCut, 1 + r.IntN(80)}}
+		p.lives = []ending{{endKill, point}, {endCut, second}}
 	default:
 		return p, fmt.Errorf("variant %q is not known; use %s", how, strings.Join(crashVariants, ", "))
 	}
@@ -92,7 +110,11 @@ func newCrashPlan(scene crashScene, point int, how string, seed uint64) (p crash
 
 // String is how -only names the run.
 func (p crashPlan) String() string {
-	return fmt.Sprintf("%s:%d:%s:%d", p.scene.name, p.lives[0].point, p.how, p.seed)
+	point := strconv.Itoa(p.lives[0].point)
+	if len(p.lives) > 1 {
+		point += "+" + strconv.Itoa(p.lives[1].point)
+	}
+	return fmt.Sprintf("%s:%s:%s:%d", p.scene.name, point, p.how, p.seed)
 }
 
 // parseCrashPlan reads what String wrote.
@@ -105,15 +127,22 @@ func parseCrashPlan(s string) (crashPlan, error) {
 	if err != nil {
 		return crashPlan{}, err
 	}
-	point, err := strconv.Atoi(f[1])
+	first, then, _ := strings.Cut(f[1], "+")
+	point, err := strconv.Atoi(first)
 	if err != nil {
 		return crashPlan{}, fmt.Errorf("-only %q: %w", s, err)
+	}
+	second := 0
+	if then != "" {
+		if second, err = strconv.Atoi(then); err != nil {
+			return crashPlan{}, fmt.Errorf("-only %q: %w", s, err)
+		}
 	}
 	seed, err := strconv.ParseUint(f[3], 10, 64)
 	if err != nil {
 		return crashPlan{}, fmt.Errorf("-only %q: %w", s, err)
 	}
-	return newCrashPlan(scene, point, f[2], seed)
+	return newCrashPlan(scene, point, second, f[2], seed)
 }
 
 func crashSceneOf(name string) (crashScene, error) {
@@ -125,26 +154,49 @@ func crashSceneOf(name string) (crashScene, error) {
 	return crashScene{}, fmt.Errorf("scene %q is not known", name)
 }
 
-// options are the disk's: each kind of file system in its turn.
+// The last bits of a seed say what kind of disk it is, so that seeds in a row go
+// through all: names in order or not, and whether the last cut leaves nothing
+// that was not synced, where a missing sync shows at once, or what chance will.
 func (p crashPlan) options() powerfs.Options {
-	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed/2%2 == 1, Seed: p.seed}
+	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed/4%2 == 1, Seed: p.seed}
 }
 
-// cutSeed is what draws what the cut behind life i leaves: often only what was
-// synced, for there a missing sync shows at once.
+// cutSeed is what draws what the cut behind life i leaves.
 func (p crashPlan) cutSeed(i int) uint64 {
-	if r := rand.New(rand.NewPCG(p.seed, uint64(i))); r.IntN(3) == 0 {
+	worst := p.seed/2%2 == 0
+	if i < len(p.lives)-1 {
+		worst = rand.New(rand.NewPCG(p.seed, uint64(i))).IntN(3) == 0
+	}
+	if worst {
 		return powerfs.Worst
 	}
 	return p.seed + uint64(i)
 }
 
-// crashClass says what an operation works on: the classes whose syncs can be
-// taken away.
+// inTurn orders points so that the first of each kind come first, and the second
+// of each kind behind them: what is rare is met as early as what is frequent.
+func inTurn[P any](r *rand.Rand, kinds map[string][]P) (list []P) {
+	names := slices.Sorted(maps.Keys(kinds))
+	for _, name := range names {
+		r.Shuffle(len(kinds[name]), func(i, j int) { kinds[name][i], kinds[name][j] = kinds[name][j], kinds[name][i] })
+	}
+	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for i, more := 0, true; more; i++ {
+		more = false
+		for _, name := range names {
+			if i < len(kinds[name]) {
+				list, more = append(list, kinds[name][i]), true
+			}
+		}
+	}
+	return list
+}
+
+// crashClass says what an operation works on.
 func crashClass(path string) string {
 	rest, ok := strings.CutPrefix(path, "/state")
 	if !ok {
-		return "archive"
+		return archiveClass(path)
 	}
 	base := path[strings.LastIndexByte(path, '/')+1:]
 	switch {
@@ -172,4 +224,25 @@ func crashClass(path string) string {
 		return "receipts"
 	}
 	return "other"
+}
+
+// archiveClass is crashClass for the local archive.
+func archiveClass(path string) string {
+	own, ok := strings.CutPrefix(path, "/archive/.dray/")
+	dir, rest, _ := strings.Cut(own, "/")
+	switch _, file, deep := strings.Cut(rest, "/"); {
+	case !ok && strings.HasSuffix(path, ".log"):
+		return "object"
+	case !ok:
+		return "archive"
+	case rest == "":
+		return "folder of " + dir
+	case dir == "meta" && deep:
+		return "claim"
+	case dir == "meta":
+		return "folder of claims"
+	case deep:
+		return "upload's " + file
+	}
+	return "upload"
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,8 +23,9 @@ type crashProxy struct {
 	via    *http.Transport
 
 	mu    sync.Mutex
-	calls int
+	calls []string // of this life: what they are
 	away  bool
+	gone  bool // the next upload of a second part is told that its upload is no more
 	// at is called before each call and behind it with its number, from 1, and
 	// whether it is behind. If it returns false, nobody hears of the call again.
 	at func(call int, behind bool) bool
@@ -62,8 +65,10 @@ func newCrashProxy(target string) (*crashProxy, error) {
 // RoundTrip passes a call on.
 func (p *crashProxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
-	p.calls++
-	n, at, away := p.calls, p.at, p.away
+	p.calls = append(p.calls, callKind(r))
+	n, at, away := len(p.calls), p.at, p.away
+	gone := p.gone && r.URL.Query().Get("partNumber") == "2"
+	p.gone = p.gone && !gone
 	p.mu.Unlock()
 	if away {
 		return nil, errors.New("the server is away")
@@ -71,7 +76,14 @@ func (p *crashProxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if at != nil && !at(n, false) {
 		return nil, errCallCut
 	}
-	resp, err := p.via.RoundTrip(r)
+	var resp *http.Response
+	var err error
+	if gone {
+		resp = &http.Response{StatusCode: http.StatusNotFound, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/xml"}}, Request: r,
+			Body: io.NopCloser(strings.NewReader("<Error><Code>NoSuchUpload</Code><Message>The upload is no more.</Message></Error>"))}
+	} else {
+		resp, err = p.via.RoundTrip(r)
+	}
 	if at != nil && !at(n, true) {
 		if err == nil {
 			_ = resp.Body.Close() // nobody is to read it
@@ -81,11 +93,12 @@ func (p *crashProxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// watch begins a life: calls are counted anew.
-func (p *crashProxy) watch(away bool, at func(call int, behind bool) bool) {
+// watch begins a life: calls are counted anew, and if gone says so, an upload is
+// said to be no more.
+func (p *crashProxy) watch(gone bool, at func(call int, behind bool) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls, p.away, p.at = 0, away, at
+	p.calls, p.away, p.gone, p.at = nil, false, gone, at
 }
 
 func (p *crashProxy) setAway(away bool) {
@@ -94,11 +107,35 @@ func (p *crashProxy) setAway(away bool) {
 	p.away = away
 }
 
-// count returns the calls of this life.
-func (p *crashProxy) count() int {
+// made returns what the calls of this life were.
+func (p *crashProxy) made() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls
+}
+
+// callKind names a call as S3 does, as far as Dray makes it.
+func callKind(r *http.Request) string {
+	q := r.URL.Query()
+	switch {
+	case r.Method == http.MethodPost && q.Has("uploads"):
+		return "CreateMultipartUpload"
+	case r.Method == http.MethodPost:
+		return "CompleteMultipartUpload"
+	case r.Method == http.MethodPut && q.Has("partNumber"):
+		return "UploadPart"
+	case r.Method == http.MethodPut:
+		return "PutObject"
+	case r.Method == http.MethodDelete:
+		return "AbortMultipartUpload"
+	case r.Method == http.MethodHead:
+		return "HeadObject"
+	case q.Has("uploads"):
+		return "ListMultipartUploads"
+	case q.Has("uploadId"):
+		return "ListParts"
+	}
+	return "other call"
 }
 
 // Close ends the proxy.

@@ -18,9 +18,10 @@ type crashResult struct {
 	plan    crashPlan
 	ends    []string     // of the lives but the last
 	ops     []powerfs.Op // at which they ended
-	changes int64        // operations of the first life that change something
-	calls   int          // remote calls of the first life
+	changes []string     // what the operations of the first life do that change something
+	calls   []string     // what its remote calls are
 	marks   int64        // bytes that were seen to be kept
+	states  []string     // what each cut took
 	archive int64        // bytes archived
 	dropped int64
 	aside   []string // what start-up set aside
@@ -32,7 +33,7 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 	began := time.Now()
 	res.plan = w.plan
 	for i, e := range w.plan.lives {
-		w.stopped = powerfs.Op{}
+		w.stopped, w.trace = powerfs.Op{}, nil
 		err := w.grow([...]int{150, 10}[min(i, 1)])
 		if err == nil {
 			err = w.begin(ctx, e)
@@ -41,9 +42,9 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 			err = w.live(ctx, i == 0)
 		}
 		if i == 0 {
-			res.changes = w.disk.Changes()
+			res.changes = w.trace
 			if w.proxy != nil {
-				res.calls = w.proxy.count()
+				res.calls = w.proxy.made()
 			}
 		}
 		if err != nil {
@@ -63,8 +64,14 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 		out.violation("the last life of %v: %v", w.plan, err)
 		return res, nil
 	}
-	res.took = time.Since(began)
-	return res, w.judge(ctx, out, &res)
+	err = w.judge(ctx, out, &res)
+	for _, path := range res.aside {
+		if strings.HasPrefix(path, "/state/journal/") { // no cut does that
+			out.violation("%s: a part of the journal was taken for damaged", path)
+		}
+	}
+	res.took, res.states = time.Since(began), w.states
+	return res, err
 }
 
 // live feeds the daemon until the power stops or the workload is done. The

@@ -9,7 +9,7 @@ import (
 
 func TestARunIsNamedSoThatItCanBeRepeated(t *testing.T) {
 	for _, how := range crashVariants {
-		want, err := newCrashPlan(crashScenes[0], remoteOps+7, how, 42)
+		want, err := newCrashPlan(crashScenes[0], remoteOps+7, 0, how, 42)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -18,7 +18,7 @@ func TestARunIsNamedSoThatItCanBeRepeated(t *testing.T) {
 			t.Errorf("got %v, %v; want %v", got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "s3:1:cut", "s3:x:cut:1", "s3:1:melt:1", "mars:1:cut:1", "s3:1:cut:-1"} {
+	for _, bad := range []string{"", "s3:1:cut", "s3:x:cut:1", "s3:1:melt:1", "mars:1:cut:1", "s3:1:cut:-1", "s3:1+x:twice:1"} {
 		if p, err := parseCrashPlan(bad); err == nil {
 			t.Errorf("%q: got %v, want an error", bad, p)
 		}
@@ -54,7 +54,9 @@ func TestEachFileOfTheStateHasItsClass(t *testing.T) {
 		"/state/journal/00000002.new": "generation folder", "/state/journal/00000002/snapshot": "snapshot",
 		"/state/journal/00000002/log": "log folder", "/state/journal/00000002/log/00000000000000000001": "journal log",
 		"/state/journal/reserve.new": "reserve", "/state/receipts.jsonl": "receipts", "/state/receipts-00000001.jsonl": "receipts",
-		"/state/lock": "other", "/archive/pipe": "archive",
+		"/state/lock": "other", "/archive/pipe": "archive", "/archive/pipe/e-0.log": "object", "/archive/.dray/uploads": "folder of uploads",
+		"/archive/.dray/uploads/0-1": "upload", "/archive/.dray/uploads/0-1/data": "upload's data", "/archive/.dray/meta/0a": "folder of claims",
+		"/archive/.dray/meta/0a/0b.json": "claim",
 	} {
 		if got := crashClass(path); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)

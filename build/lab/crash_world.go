@@ -23,7 +23,6 @@ type crashLab struct {
 	program string
 	gateway *transporttest.Gateway
 	client  *s3.Client
-	deaf    string // the class whose syncs are ignored; empty: none
 }
 
 // A crashWorld is one run: a disk, what feeds the daemon, and its lives so far.
@@ -34,13 +33,16 @@ type crashWorld struct {
 	proxy *crashProxy
 	disk  *powerfs.Disk
 	mount *powerfs.Mount
-	fifo  int // descriptor; the lab holds both ends
+	slots map[string]bool // whose header was written
+	fifo  int             // descriptor; the lab holds both ends
 	file  *os.File
 
 	pipeLines, fileLines int // written so far
 	lives                []crashLife
+	trace                []string   // what the present life did that changes something
 	stopped              powerfs.Op // at which the last life ended
 	said                 []string   // what the daemons logged, by life
+	states               []string   // what each cut took
 
 	fault  powerfs.Hook // of the present life, besides its ending; may be nil
 	daemon *daemon
@@ -63,12 +65,12 @@ type crashLife struct {
 const (
 	crashPipe = "pipe"
 	crashTail = "tail"
-	aLife     = 15 * time.Second // at most, on a loaded machine
+	aLife     = time.Minute // at most, on a loaded machine
 )
 
 // newCrashWorld makes all but the daemon. Close must follow.
 func (lab *crashLab) newWorld(plan crashPlan, proxy *crashProxy) (w *crashWorld, err error) {
-	w = &crashWorld{lab: lab, plan: plan, proxy: proxy, fifo: -1}
+	w = &crashWorld{lab: lab, plan: plan, proxy: proxy, fifo: -1, slots: map[string]bool{}}
 	if w.dir, err = os.MkdirTemp(lab.dir, "run-"); err != nil {
 		return nil, err
 	}
@@ -127,9 +129,9 @@ func (w *crashWorld) config() string {
     source: %s
     framing: lines
     sync: {interval: 10ms, bytes: 4KiB}
-    object: {max_bytes: %dKiB, part_size: %dKiB, max_age: 1h}
+    object: {max_bytes: %dKiB, part_size: %dB, max_age: 1h}
     key: "{stream}/{epoch}-{start}.log"
-    destination: archive`, name, source, object>>10, crashPart>>10)
+    destination: archive`, name, source, object>>10, crashPart)
 	}
 	return fmt.Sprintf("device: lab\nstate_dir: %s\nspool: {max_bytes: %dMiB, min_free: 0}\nstreams:%s%s\ndestinations:\n  - name: archive\n    %s\n",
 		w.path("mnt/state"), w.plan.scene.slots*8,
@@ -185,10 +187,10 @@ func (w *crashWorld) begin(ctx context.Context, e ending) (err error) {
 		case <-over:
 		}
 	})
-	changes := 0
 	disk.SetHook(func(op powerfs.Op) powerfs.Fault {
 		if op.Kind.Changes() {
-			if changes++; changes == e.point && e.how != endCalm {
+			w.trace = append(w.trace, w.kind(op))
+			if len(w.trace) == e.point && e.how != endCalm {
 				w.stopped = op
 				return powerfs.Fault{Stop: powerfs.Before}
 			}
@@ -196,10 +198,10 @@ func (w *crashWorld) begin(ctx context.Context, e ending) (err error) {
 		if w.fault != nil {
 			return w.fault(op)
 		}
-		return powerfs.Fault{Skip: w.lab.deaf != "" && (op.Kind == powerfs.Sync || op.Kind == powerfs.SyncDir) && crashClass(op.Path) == w.lab.deaf}
+		return powerfs.Fault{}
 	})
 	if w.proxy != nil {
-		w.proxy.watch(false, func(call int, behind bool) bool {
+		w.proxy.watch(w.plan.scene.gone && len(w.lives) == 0, func(call int, behind bool) bool {
 			at := remoteOps + 2*call
 			if behind {
 				at++
@@ -230,6 +232,18 @@ func (w *crashWorld) begin(ctx context.Context, e ending) (err error) {
 			return err
 		}
 	}
+}
+
+// kind says what an operation does. The hook calls it.
+func (w *crashWorld) kind(op powerfs.Op) string {
+	class := crashClass(op.Path)
+	if class == "slot" && op.Kind == powerfs.Write && op.Offset == 0 {
+		if class = "header of a slot"; w.slots[op.Path] {
+			class = "header of a slot used before"
+		}
+		w.slots[op.Path] = true
+	}
+	return fmt.Sprintf("%v %s", op.Kind, class)
 }
 
 // wait passes a moment. It is false if the power has stopped, an error if the
@@ -286,7 +300,9 @@ func (w *crashWorld) crash(how string, seed uint64) error {
 		w.end()
 		return err
 	}
+	seen := w.disk.Files()
 	found := w.disk.Cut(seed)
+	w.states = append(w.states, w.stopped.Kind.String()+crashClass(w.stopped.Path)+difference(seen, found.Files()))
 	w.end()
 	if err := errors.Join(err, w.mount.Unmount()); err != nil {
 		return err

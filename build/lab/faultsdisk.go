@@ -48,7 +48,7 @@ func faultsDisk(ctx context.Context, args []string) (*report, error) {
 	if err := s.choose(*only, *scenes, *kinds); err != nil {
 		return nil, err
 	}
-	lab, err := newCrashLab(ctx, "")
+	lab, err := newCrashLab(ctx)
 	if err != nil {
 		return nil, err
 	}

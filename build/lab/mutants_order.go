@@ -1,0 +1,72 @@
+package main
+
+func allMutants() []mutant { return append(append([]mutant(nil), syncMutants...), orderMutants...) }
+
+// Each rule of what comes before what, and of what counts.
+var orderMutants = []mutant{
+	// The spool.
+	drop("roll-durable", "a Roll is durable before its slot's bytes count", everywhere, "wal/sync.go",
+		"err = s.store.Commit(Fact{Kind: Roll,", "s.store.Note(Fact{Kind: Roll,"),
+	drop("roll-position", "a Roll tells where the source stood", everywhere, "wal/sync.go",
+		"Start: base, Epoch: s.keptID, Size: s.keptOff}", "Start: base}"),
+	drop("slot-old", "the old slot is synced before the first write to the new", everywhere, "wal/sync.go",
+		"if err == nil && dirty {", "if err == nil && dirty && n == len(items) {"),
+	{"kept-early", "no fact and no mark names an offset before its sync", everywhere, []edit{
+		{"wal/sync.go", "\t\tif err == nil && dirty {", "\t\tn = complete(items[:n])\n\t\ts.keep(items[:n])\n\t\tif err == nil && dirty {"},
+		{"wal/sync.go", "\t\tn = complete(items[:n])\n\t\ts.keep(items[:n])\n\t\tif left", "\t\tif left"}}},
+	drop("frame-aligned", "each frame begins on a block of its own", everywhere, "wal/frame.go",
+		"return (n + blockSize - 1) &^ (blockSize - 1)", "return (n + 7) &^ 7"),
+	drop("frame-crc", "a frame's payload is checked", everywhere, "wal/scan.go",
+		"crc32.Checksum(payload, castagnoli) == h.crc, nil", "h.crc == crc32.Checksum(payload, castagnoli) || len(payload) > 0, nil"),
+	drop("frame-run", "a later run outranks an earlier one", everywhere, "wal/frame.go",
+		"h.run >= run &&", "(run == 0 || run != 0) &&"),
+	drop("frame-stream", "a frame belongs to the stream", everywhere, "wal/frame.go",
+		"return h.stream == id.stream && h.epoch == id.epoch && h.run", "return h.run"),
+	drop("frame-offset", "a frame begins where its predecessor ended", everywhere, "wal/frame.go",
+		"\n\t\th.offset-h.skip <= at && at <= h.offset", "\n\t\tat <= h.offset"),
+	drop("record-whole", "a record is kept whole or not at all", everywhere, "wal/sync.go",
+		"\t\tn = complete(items[:n])\n", ""),
+	drop("record-found", "start-up takes no record whose rest is missing", everywhere, "wal/recover.go",
+		"\tcase r.group != nil: // the last", "\tcase r.group != nil && len(r.group) == 0: // the last"),
+	drop("record-wiped", "start-up wipes the beginning of a record that it gives up", everywhere, "wal/recover.go",
+		"r.whole, r.group[0], true", "r.whole, r.group[0], false"),
+
+	// The journal.
+	drop("run-durable", "a start-up's run is durable before anything is written in it", everywhere, "wal/identity.go",
+		"return s.Commit(id, Fact{Kind: Started, Run: s.run, ID: boot, Time: time.Now().UnixNano()})",
+		"s.Note(id, Fact{Kind: Started, Run: s.run, ID: boot, Time: time.Now().UnixNano()})\n\treturn nil"),
+	drop("generation-order", "the old generation is removed behind the commit of the new", everywhere, "wal/journal.go",
+		"\tj.number, j.highest = next, next\n", "\tj.number, j.highest = next, next\n\tj.removeOld()\n"),
+	drop("journal-torn", "nothing is written behind a torn tail", everywhere, "wal/journal_start.go",
+		" && found.torn == 0 {", " {"),
+	drop("journal-gap", "behind a gap only what a later append followed is replayed", everywhere, "wal/journal_scan.go",
+		"&& (!f.more || f.index < s.acked)", ""),
+
+	// Objects.
+	{"receipt-first", "a receipt is durable before its bytes are freed", everywhere, []edit{
+		{"engine/receipts.go", "\tif err := e.store.Receipt(b)", "\tif err := e.store.Commit(wal.Fact{Kind: wal.Freed, Stream: t.id.stream, Start: t.id.start}); err != nil {\n\t\treturn err\n\t}\n\tif err := e.store.Receipt(b)"},
+		{"engine/receipts.go", "\te.store.Note(wal.Fact{Kind: wal.Freed, Stream: t.id.stream, Start: t.id.start})\n\te.announce", "\te.announce"}}},
+	drop("freed-durable", "Freed is durable before its slot is written", everywhere, "wal/store.go",
+		"\tfor i := range facts {\n\t\trec := facts[i].AppendTo(nil)\n\t\ts.pending", "\tfor i := range facts {\n\t\tif facts[i].Kind == Freed {\n\t\t\tcontinue\n\t\t}\n\t\trec := facts[i].AppendTo(nil)\n\t\ts.pending"),
+	drop("receipt-once", "start-up frees what has its receipt", everywhere, "engine/receipts.go",
+		"if len(open) == 0 {", "if len(open) >= 0 {"),
+	drop("completed-durable", "Completed is durable before its receipt", everywhere, "engine/work.go",
+		"e.done(r, wal.Fact{Kind: wal.Completed,", "e.store.Note(wal.Fact{Stream: r.id.stream, Start: r.id.start, Kind: wal.Completed,"),
+	drop("intent-create", "the intent of a create is durable before the call", everywhere, "engine/work.go",
+		"actCreate: wal.OpCreate, ", ""),
+	drop("intent-put", "the intent of a put is durable before the call", everywhere, "engine/work.go",
+		"actPut: wal.OpPut, ", ""),
+	drop("intent-complete", "the intent of a complete is durable before the call", everywhere, "engine/work.go",
+		", actComplete: wal.OpComplete}", "}"),
+	drop("create-swept", "what a create left whose reply was not seen is ended", everywhere, "engine/work.go",
+		"\tif r.op == wal.OpCreate {\n", "\tif r.op == wal.OpCreate && r.task.id.start < 0 {\n"),
+	drop("abort-first", "the upload of a dropped object is ended before the object is forgotten", everywhere, "engine/next.go",
+		"\tcase o.Dropped && (up.ID != \"\" || up.Op == wal.OpCreate):\n\t\treturn step{action: actAbort}\n", ""),
+
+	// The local destination.
+	{"local-record-last", "a part's record is written behind its bytes", onDisk, []edit{
+		{"transport/local/upload.go", "\tif err := copyBody(ctx, io.NewOffsetWriter(data, p.Offset)", "\tif err := writeSync(parts, encodeRecord(p), int64(p.Number-1)*recordSize); err != nil {\n\t\treturn err\n\t}\n\tif err := copyBody(ctx, io.NewOffsetWriter(data, p.Offset)"}}},
+	{"local-claim-first", "a key is claimed before the object gets it", onDisk, []edit{
+		{"transport/local/publish.go", "\tif err := claim(root, id, o); err != nil {\n\t\treturn err\n\t}\n\tif err := makeFolders", "\tif err := makeFolders"},
+		{"transport/local/publish.go", "\t\treturn unsure(err)\n\t}\n\treturn nil\n}\n\n// claim gives", "\t\treturn unsure(err)\n\t}\n\treturn claim(root, id, o)\n}\n\n// claim gives"}}},
+}
