@@ -127,7 +127,7 @@ func TestPartsAreConsecutiveFromOne(t *testing.T) {
 		(&bench{T: t}).want(err, transport.Invalid, false) // they do not ascend
 	}
 	for _, n := range []int{0, -1, maxParts + 1} {
-		p := transport.Part{Number: n, Size: p.Size, CRC32C: p.CRC32C}
+		p := transport.Part{Number: n, Offset: max(int64(n-1)*u.PartSize, 0), Size: p.Size, CRC32C: p.CRC32C}
 		_, err := d.UploadPart(t.Context(), u, p, transporttest.NewBody([]byte("some bytes")))
 		(&bench{T: t}).want(err, transport.Invalid, false)
 	}

@@ -206,6 +206,15 @@ func TestEncryptionThatIsNotConfirmedIsDenied(t *testing.T) {
 		if kind != "customer" {
 			continue
 		}
+		// Half a confirmation is none.
+		for name, value := range map[string]string{
+			"X-Amz-Server-Side-Encryption-Customer-Algorithm": "AES256", "X-Amz-Server-Side-Encryption-Customer-Key-Md5": *newCustomer(e.CustomerKey).md5,
+		} {
+			w.add, w.say = map[string]string{name: value}, nil
+			_, err = d.Create(t.Context(), u.Object)
+			b.want(err, transport.Denied, true)
+		}
+		w.add, w.say = nil, stored("some bytes", nil)
 		_, err = d.UploadPart(t.Context(), u, p, transporttest.NewBody([]byte("some bytes")))
 		b.want(err, transport.Denied, true)
 		_, _, err = d.Find(t.Context(), u.Object.Key)
