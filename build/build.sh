@@ -19,8 +19,8 @@ version=${VERSION:-$(git describe --always --dirty --tags 2>/dev/null || echo de
 # speaks (512), and inlining only where bytes pass or the scheduler runs (1200).
 flags=(-trimpath -buildvcs=false -tags nethttpomithttp2
 	-ldflags "-s -w -buildid= -X main.version=$version" -gcflags=all=-l)
-for hot in runtime internal/{runtime/...,bytealg,poll} bufio bytes io sync/... encoding/binary \
-	crypto/internal/fips140/... crypto/sha256 crypto/md5 hash/... \
+for hot in runtime internal/{runtime/...,abi,bytealg,byteorder,poll,sync} bufio bytes io sync/... encoding/binary \
+	hash/... crypto/{md5,sha256} crypto/internal/{fips140deps/...,fips140/{alias,subtle,aes/...,sha256,sha512}} \
 	github.com/seed-7270d448/dray/{wal,hal,transport,transport/link}; do
 	flags+=("-gcflags=$hot=")
 done
