@@ -152,7 +152,7 @@ func (d *Destination) Put(ctx context.Context, o transport.Object, body transpor
 		SSECustomerKey:            f.customer.key,
 		SSECustomerKeyMD5:         f.customer.md5,
 		ObjectLockMode:            f.lockMode,
-		ObjectLockRetainUntilDate: f.retainUntil(),
+		ObjectLockRetainUntilDate: d.retainUntil(),
 		ObjectLockLegalHoldStatus: f.hold,
 	}, unsigned, f.locked(sum))
 	switch {

@@ -124,12 +124,18 @@ func (f *form) objectMetadata(o transport.Object) map[string]string {
 	return m
 }
 
-// retainUntil is when the lock of an object created now ends; nil without one.
-func (f *form) retainUntil() *time.Time {
-	if f.lockMode == "" {
+// retainUntil is when the lock of an object created now ends, by the server's
+// clock if it has told the time: nobody can shorten a lock that a wrong clock made
+// too long. nil without one.
+func (d *Destination) retainUntil() *time.Time {
+	if d.form.lockMode == "" {
 		return nil
 	}
-	return aws.Time(time.Now().Add(f.retain).UTC())
+	now := time.Now()
+	if server, heard := d.link.Clock(); !heard.IsZero() {
+		now = server.Add(now.Sub(heard))
+	}
+	return aws.Time(now.Add(d.form.retain).UTC())
 }
 
 // ifNoneMatch asks for the key to be free, unless the server knows no such

@@ -3,8 +3,13 @@ package s3
 import (
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/pem"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/transport/link"
 	"github.com/seed-7270d448/dray/transport/transporttest"
 )
 
@@ -84,6 +90,44 @@ func TestWhatIsAskedForIsSent(t *testing.T) {
 			a.want(t, map[string]string{"X-Amz-Expected-Bucket-Owner": "111122223333", "X-Amz-Request-Payer": "requester"})
 		}
 	})
+}
+
+// A device whose clock is ten years ahead must not lock its objects for so long.
+func TestALockEndsByTheServersClock(t *testing.T) {
+	w := &wire{}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		resp, err := w.RoundTrip(r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		out.Header().Set("Date", "Thu, 05 Nov 2015 10:00:00 GMT")
+		_, _ = io.Copy(out, resp.Body) // the client is there
+	}))
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wire, err := link.New(link.Config{CAFile: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wire.CloseIdle()
+	d, err := New(Config{Bucket: "b", Endpoint: server.URL, PathStyle: true, AccessKeyID: "i", SecretAccessKey: "s", HTTP: wire,
+		Write: Write{Lock: Lock{Mode: "compliance", Retain: 24 * time.Hour}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := aPart(d, "some bytes")
+	for range 2 { // the first learns the time
+		if _, err := d.Create(t.Context(), u.Object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if until := w.of("create")[1].header.Get("X-Amz-Object-Lock-Retain-Until-Date"); !strings.HasPrefix(until, "2015-11-06T10:") {
+		t.Errorf("locked until %s, want a day by the server's clock", until)
+	}
 }
 
 func TestEveryCallIsMadeInTheNameOfTheOwnerAndThePayer(t *testing.T) {

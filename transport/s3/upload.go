@@ -47,7 +47,7 @@ func (d *Destination) Create(ctx context.Context, o transport.Object) (string, e
 		SSECustomerKey:            f.customer.key,
 		SSECustomerKeyMD5:         f.customer.md5,
 		ObjectLockMode:            f.lockMode,
-		ObjectLockRetainUntilDate: f.retainUntil(),
+		ObjectLockRetainUntilDate: d.retainUntil(),
 		ObjectLockLegalHoldStatus: f.hold,
 	})
 	if err != nil {
