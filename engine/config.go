@@ -44,6 +44,9 @@ type Spool struct {
 	MaxBytes int64    // of payload slots; default 2 GiB, at least three slots (24 MiB) for each stream
 	MinFree  int64    // leave this much of the file system to others; default 256 MiB; negative: none
 	WhenFull WhenFull // default DropOldest
+	// Endurance is how many bytes may be written to the flash in its life, as its
+	// data sheet says (TBW); only for FlashStatus. Default 0: not known.
+	Endurance int64
 }
 
 // WhenFull says what gives way when the spool is full.

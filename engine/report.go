@@ -32,7 +32,9 @@ func (e *Engine) announceChange() {
 func (e *Engine) Status() Status {
 	s := Status{Device: e.cfg.Device, Version: e.cfg.Version, Started: e.started, Now: time.Now(), StateDir: e.cfg.StateDir, Notes: e.store.Notes(), Clock: e.clockStatus()}
 	u := e.store.Usage()
-	s.Spool = SpoolStatus{MaxBytes: u.Max, UsedBytes: u.Used, MadeBytes: u.Made, WrittenBytes: u.Written, Syncs: u.Syncs}
+	since, all := e.store.Wear()
+	s.Spool = SpoolStatus{MaxBytes: u.Max, UsedBytes: u.Used, MadeBytes: u.Made, WrittenBytes: since.Written, Syncs: since.Syncs}
+	s.Flash = flashStatus(all, e.cfg.Spool.Endurance)
 	pending := map[string]*DestinationStatus{}
 	for _, c := range e.cfg.Destinations {
 		s.Destinations = append(s.Destinations, e.dests[c.Name].status(e.cfg.Workers))
@@ -72,6 +74,18 @@ func (e *Engine) Status() Status {
 			}
 		}
 	})
+	return s
+}
+
+// flashStatus reckons how long flash lasts that takes endurance bytes; 0: not known.
+func flashStatus(w wal.Wear, endurance int64) FlashStatus {
+	s := FlashStatus{WrittenBytes: w.Written, Syncs: w.Syncs}
+	if days := w.Up.Hours() / 24; days > 1.0/24 { // before, start-up is all that there is to see
+		s.PerDay = int64(float64(w.Written) / days)
+	}
+	if s.PerDay > 0 && endurance > 0 {
+		s.LifeYears = max(float64(endurance-w.Written), 0) / float64(s.PerDay) / 365.25
+	}
 	return s
 }
 

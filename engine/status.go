@@ -11,6 +11,7 @@ type Status struct {
 	StateDir     string              `json:"state_dir"`
 	Clock        ClockStatus         `json:"clock"`
 	Spool        SpoolStatus         `json:"spool"`
+	Flash        FlashStatus         `json:"flash"`
 	Streams      []StreamStatus      `json:"streams"`
 	Destinations []DestinationStatus `json:"destinations"`
 	Budgets      []BudgetStatus      `json:"budgets,omitempty"`
@@ -25,9 +26,19 @@ type SpoolStatus struct {
 	UsedBytes    int64  `json:"used_bytes"` // whole slots that hold bytes still needed
 	MadeBytes    int64  `json:"made_bytes"` // slots on flash, used or waiting for reuse
 	Full         bool   `json:"full"`
-	WrittenBytes int64  `json:"written_bytes"` // to slots, since start-up
-	Syncs        int64  `json:"syncs"`         // of slots, since start-up
+	WrittenBytes int64  `json:"written_bytes"` // to slots, journal and receipts, since start-up
+	Syncs        int64  `json:"syncs"`         // of those, since start-up
 	LastError    string `json:"last_error,omitempty"`
+}
+
+// FlashStatus says how flash is worn, by what this program wrote in the life of
+// the state folder. A file system adds some to it, and so does the flash.
+type FlashStatus struct {
+	WrittenBytes int64 `json:"written_bytes"`
+	Syncs        int64 `json:"syncs"`
+	PerDay       int64 `json:"bytes_per_day"` // written, in the mean of all runs
+	// LifeYears is how long Spool.Endurance lasts at that rate; 0: not known.
+	LifeYears float64 `json:"life_years,omitempty"`
 }
 
 // StreamStatus is one stream. Offsets are bytes from the stream's beginning.

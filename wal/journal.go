@@ -78,6 +78,7 @@ const (
 type journalOptions struct {
 	RollBytes int64 // a log that is longer is rolled; default 1 MiB, at most 4 MiB; it is held in memory
 	Reserve   int64 // size of the reserve file; default 2 MiB; negative: none
+	wear      *wear // counts what is written; nil: nobody does
 }
 
 // journalReport says what was found on start-up.
@@ -219,6 +220,7 @@ func (j *journal) write(recs [][]byte) error {
 		batch.Write(index, frame)
 		size += journalEntrySize(len(frame))
 	}
+	j.options.wear.add(size, 1)
 	if err := j.log.WriteBatch(&batch); err != nil {
 		j.log = nil // not closed: tidwall would sync once more what has failed (A5)
 		return err
@@ -250,6 +252,7 @@ func (j *journal) roll() error {
 		j.rollAt = j.bytes + journalRetryRoll
 		return err
 	}
+	j.options.wear.add(size, 2) // the snapshot, and the empty log
 	// From the rename on the new generation may be the one that start-up finds,
 	// so nothing may go to the present one any more, come what may.
 	j.giveUp()

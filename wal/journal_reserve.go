@@ -43,6 +43,7 @@ func (j *journal) makeReserve() (err error) {
 			return err
 		}
 	}
+	j.options.wear.add(j.options.Reserve, 1)
 	err = writeJournalFile(path+".new", func(w io.Writer) error {
 		// Bytes without a pattern, or a file system that compresses would
 		// reserve next to nothing. Nobody depends on what they are.

@@ -41,6 +41,7 @@ type ledger struct {
 	end      int64    // bytes of it that are acknowledged
 	spoiled  bool     // a write or a sync of it failed: another file has to be begun
 	closed   bool
+	wear     *wear
 }
 
 // openLedger opens the ledger in dir, making it if it is not there. What a
@@ -95,6 +96,7 @@ func (l *ledger) append(line []byte) error {
 			return err
 		}
 	}
+	l.wear.add(int64(len(sealed)), 1)
 	_, err = l.file.WriteAt(sealed, l.end)
 	if err == nil {
 		err = l.file.Sync()

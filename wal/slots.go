@@ -34,8 +34,7 @@ type slots struct {
 	made   map[uint32]bool // slot files on disk; true: in use, or being written
 	bad    map[uint32]bool // a write to it failed since start-up: used only when there is no other
 	gone   map[uint32]bool // in made and in use, but there is no file: facts still name it
-	wrote  int64           // bytes written, zeros of new slots included
-	syncs  int64
+	wear   *wear           // zeros of new slots included
 }
 
 func (p *slots) path(n uint32) string { return filepath.Join(p.dir, fmt.Sprintf("%08d.slot", n)) }
@@ -163,7 +162,7 @@ func (p *slots) prepare() error {
 		return fmt.Errorf("%w: the file system has %d MiB left and spool.min_free is %d MiB", ErrFull, free>>20, p.minFree>>20)
 	}
 	err = p.fill(p.path(n))
-	p.count(p.slotBytes, 1)
+	p.wear.add(p.slotBytes, 1)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
@@ -247,20 +246,13 @@ func (p *slots) markBad(n uint32) {
 	p.mu.Unlock()
 }
 
-func (p *slots) count(wrote, syncs int64) {
-	p.mu.Lock()
-	p.wrote += wrote
-	p.syncs += syncs
-	p.mu.Unlock()
-}
-
 // usage is what the folder holds.
-type usage struct{ max, made, used, wrote, syncs int64 }
+type usage struct{ max, made, used int64 }
 
 func (p *slots) usage() usage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := usage{max: p.maxBytes, made: int64(len(p.made)) * p.slotBytes, wrote: p.wrote, syncs: p.syncs}
+	u := usage{max: p.maxBytes, made: int64(len(p.made)) * p.slotBytes}
 	for _, used := range p.made {
 		if used {
 			u.used += p.slotBytes

@@ -44,6 +44,7 @@ type Store struct {
 	saneAfter int64
 	now       func() Moment
 	stall     func() // for experiments with slow flash
+	wear      *wear
 
 	writing sync.Mutex // held while the journal is written; before mu
 	journal *journal
@@ -97,6 +98,8 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	sizes := shrink(&o)
+	s.wear = &wear{began: time.Now()}
+	sizes.journal.wear = s.wear
 	fakeClock(&o)
 	s.now = o.Now
 	var report journalReport
@@ -104,6 +107,7 @@ func (s *Store) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	s.wear.load(s.state.Figure(wearFigure))
 	s.notes = append(s.notes, report.Notes...)
 	for _, kept := range report.Kept {
 		s.note("journal: a damaged or newer generation is kept in %s", kept)
@@ -127,6 +131,7 @@ func (s *Store) open(o Options) (err error) {
 	if s.slots, err = openSlots(spool, o.SlotBytes, o.MaxBytes, o.MinFree, used); err != nil {
 		return err
 	}
+	s.slots.wear = s.wear
 	for _, st := range s.state.Streams {
 		stream, err := s.recover(st)
 		if err != nil {
@@ -138,7 +143,11 @@ func (s *Store) open(o Options) (err error) {
 	var notes []string
 	s.ledger, notes, err = openLedger(o.Dir, sizes.ledger)
 	s.notes = append(s.notes, notes...)
-	return err
+	if err != nil {
+		return err
+	}
+	s.ledger.wear = s.wear
+	return nil
 }
 
 // Read opens a state folder only to look at it: it takes no lock, writes
@@ -152,6 +161,8 @@ func Read(dir string) (*Store, error) {
 		return nil, err
 	}
 	s.notes = append(s.notes, report.Notes...)
+	s.wear = &wear{began: time.Now()}
+	s.wear.load(s.state.Figure(wearFigure))
 	s.slots = &slots{dir: filepath.Join(dir, "spool"), made: map[uint32]bool{}, bad: map[uint32]bool{}}
 	for _, st := range s.state.Streams {
 		if s.streams[st.ID], err = s.recover(st); err != nil {
@@ -239,6 +250,7 @@ func (s *Store) Retire(inUse map[uint32]bool) error {
 func (s *Store) Commit(facts ...Fact) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	facts = s.wear.note(facts)
 	recs := s.pending[:len(s.pending):len(s.pending)]
 	for i := range facts {
 		recs = append(recs, facts[i].AppendTo(nil))
@@ -340,13 +352,12 @@ func (s *Store) Room() <-chan struct{} { return s.memory.wait() }
 // Usage is what the spool takes on flash, in bytes.
 type Usage struct {
 	Max, Made, Used int64 // allowed; in slots on flash; in slots that are needed
-	Written, Syncs  int64 // since start-up
 }
 
 // Usage returns what the spool takes on flash.
 func (s *Store) Usage() Usage {
 	u := s.slots.usage()
-	return Usage{Max: u.max, Made: u.made, Used: u.used, Written: u.wrote, Syncs: u.syncs}
+	return Usage{Max: u.max, Made: u.made, Used: u.used}
 }
 
 // Notes are sentences about what start-up found that an operator should know.

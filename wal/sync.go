@@ -121,13 +121,13 @@ func (s *Stream) write(items []item, kept int64) (n int, dirty bool, err error) 
 		}
 		dirty = true
 		s.slot.next += f.blocks()
-		s.store.slots.count(f.blocks(), 0)
+		s.store.wear.add(f.blocks(), 0)
 	}
 	return n, dirty, nil
 }
 
 func (s *Stream) flush() error {
-	s.store.slots.count(0, 1)
+	s.store.wear.add(0, 1)
 	if stall := s.store.stall; stall != nil {
 		stall()
 	}
@@ -198,7 +198,7 @@ func (s *Stream) roll() error {
 	if err == nil {
 		_, err = f.WriteAt(b, 0)
 	}
-	s.store.slots.count(blockSize, 0)
+	s.store.wear.add(blockSize, 0)
 	if err != nil {
 		s.abandon()
 	}

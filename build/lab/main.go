@@ -5,6 +5,7 @@
 //	go run ./build/lab faults-disk      let every file-system operation fail, in every way
 //	go run ./build/lab clock            a clock that starts in 1970 and is stepped; keys must be right
 //	go run ./build/lab mutants          take away each sync and each rule in turn; crash must find it
+//	go run ./build/lab wear             bytes that reach the flash for each byte kept; as root
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
@@ -45,6 +46,7 @@ var experiments = []experiment{
 	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},
 	{"clock", "a clock that starts in 1970, and is stepped", clock},
 	{"mutants", "take away each sync and each ordering rule; the crash search must find it", mutants},
+	{"wear", "bytes that reach the flash for each byte kept", wear},
 }
 
 func main() {

@@ -90,7 +90,11 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 	if s.Spool.Full {
 		fmt.Fprint(w, ", FULL")
 	}
-	fmt.Fprintf(w, "; written %s in %d syncs\n", text.Bytes(s.Spool.WrittenBytes), s.Spool.Syncs)
+	fmt.Fprintf(w, "; written %s in %d syncs", text.Bytes(s.Spool.WrittenBytes), s.Spool.Syncs)
+	if s.Flash.LifeYears > 0 {
+		fmt.Fprintf(w, "; the flash lasts %.1f years", s.Flash.LifeYears)
+	}
+	fmt.Fprintln(w)
 	if s.Clock.Trust == "unknown" {
 		fmt.Fprintf(w, "clock not known: %s have an estimated time; they wait clock.wait from the boot on\n", count(int(s.Clock.Estimated), "object"))
 	} else if s.Clock.Ahead >= 60 || s.Clock.Ahead <= -60 {

@@ -116,7 +116,7 @@ func TestEveryProblemIsToldAtItsPlace(t *testing.T) {
 			"f:1:1: streams: is missing; name at least one stream: its source and its destination\n" +
 				"f:1:1: destinations: is missing; name at least one destination, such as {name: archive, type: local, path: /mnt/usb}"},
 		{"unknown key", "spoool: {}" + rest, `f:1:1: spoool: unknown key; did you mean "spool"?`},
-		{"unknown key, nothing like it", "spool: {colour: red}" + rest, "f:1:9: spool.colour: unknown key; known here: max_bytes, when_full, min_free"},
+		{"unknown key, nothing like it", "spool: {colour: red}" + rest, "f:1:9: spool.colour: unknown key; known here: max_bytes, endurance, when_full, min_free"},
 		{"merge key", "spool: {<<: {}}" + rest, "f:1:9: spool.<<: unknown key; merge keys are not read; use an alias for a whole value"},
 		{"twice", "device: a\ndevice: b" + rest, "f:2:1: device: stands here a second time, first in line 1; keep one of the two"},
 		{"unit", "spool: {max_bytes: 10M}" + rest, `f:1:20: spool.max_bytes: "10M" has the unknown unit "M"; ` + sizeHint},

@@ -45,7 +45,8 @@ func stateDir(m *mapping) string {
 
 func spool(m *mapping) engine.Spool {
 	s := engine.Spool{
-		MaxBytes: m.size("max_bytes"),
+		MaxBytes:  m.size("max_bytes"),
+		Endurance: m.size("endurance"),
 		WhenFull: engine.WhenFull(m.word("when_full",
 			string(engine.Block), string(engine.DropOldest), string(engine.DropNewest))),
 	}

@@ -39,8 +39,13 @@ var families = []family{
 	one("dray_spool_used_bytes", gauge, "Slots that hold bytes still needed.", func(s engine.Status) float64 { return float64(s.Spool.UsedBytes) }),
 	one("dray_spool_made_bytes", gauge, "Slots on flash, used or waiting for reuse.", func(s engine.Status) float64 { return float64(s.Spool.MadeBytes) }),
 	one("dray_spool_full", gauge, "1 while the spool is full.", func(s engine.Status) float64 { return truth(s.Spool.Full) }),
-	one("dray_spool_written_bytes_total", counter, "Written to slots since start-up.", func(s engine.Status) float64 { return float64(s.Spool.WrittenBytes) }),
-	one("dray_spool_syncs_total", counter, "Syncs of slots since start-up.", func(s engine.Status) float64 { return float64(s.Spool.Syncs) }),
+	one("dray_spool_written_bytes_total", counter, "Written to slots, journal and receipts since start-up.", func(s engine.Status) float64 { return float64(s.Spool.WrittenBytes) }),
+	one("dray_spool_syncs_total", counter, "Syncs of slots, journal and receipts since start-up.", func(s engine.Status) float64 { return float64(s.Spool.Syncs) }),
+
+	one("dray_flash_written_bytes_total", counter, "Written to flash in the life of the state folder.", func(s engine.Status) float64 { return float64(s.Flash.WrittenBytes) }),
+	one("dray_flash_syncs_total", counter, "Syncs in the life of the state folder.", func(s engine.Status) float64 { return float64(s.Flash.Syncs) }),
+	one("dray_flash_written_bytes_per_day", gauge, "Written to flash in a day, in the mean of all runs.", func(s engine.Status) float64 { return float64(s.Flash.PerDay) }),
+	one("dray_flash_life_years", gauge, "How long spool.endurance lasts at that rate; 0 for not known.", func(s engine.Status) float64 { return s.Flash.LifeYears }),
 
 	stream("dray_stream_appended_bytes_total", counter, "Stream offset read from the peripheral.", func(s engine.StreamStatus) float64 { return float64(s.Appended) }),
 	stream("dray_stream_kept_bytes_total", counter, "Stream offset that survives a power cut.", func(s engine.StreamStatus) float64 { return float64(s.Kept) }),
