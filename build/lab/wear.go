@@ -96,7 +96,8 @@ type wearRun struct {
 	err              error
 
 	device  string
-	first   int64 // bytes written to the device by the time that steady state begins
+	first   int64 // bytes written to the device from the first start to steady state
+	warm    int64 // bytes kept meanwhile
 	kept    int64 // steady state: bytes kept, and written to the device
 	written int64
 	before  engine.SpoolStatus
@@ -110,8 +111,8 @@ func (w *wearRun) report(out *report) {
 		return
 	}
 	syncs := float64(w.after.Syncs-w.before.Syncs) / float64(2*w.life) * 60
-	out.figure(fmt.Sprintf("%d KiB, dray", w.kib), "%.2f written for each byte kept (%d KiB for %d KiB), %.1f fsyncs a minute; dray itself counts %d KiB; first use wrote %d KiB",
-		ratio, w.written>>10, w.kept>>10, syncs, (w.after.WrittenBytes-w.before.WrittenBytes)>>10, w.first>>10)
+	out.figure(fmt.Sprintf("%d KiB, dray", w.kib), "%.2f written for each byte kept (%d KiB for %d KiB), %.1f fsyncs a minute; dray itself counts %d KiB; first use wrote %d KiB for %d KiB",
+		ratio, w.written>>10, w.kept>>10, syncs, (w.after.WrittenBytes-w.before.WrittenBytes)>>10, w.first>>10, w.warm>>10)
 	if most, ok := wearBudget[w.kib]; ok && ratio > most {
 		out.violation("%d KiB a sync: %.2f bytes written for each byte kept, more than %.1f", w.kib, ratio, most)
 	}
@@ -237,6 +238,10 @@ destinations:
 	if err := errors.Join(os.Mkdir(archive, 0o700), os.Mkdir(socket, 0o700), os.WriteFile(config, []byte(text), 0o600)); err != nil {
 		return err
 	}
+	empty, err := w.onDevice(mount)
+	if err != nil {
+		return err
+	}
 	var said tail
 	cmd := exec.CommandContext(ctx, w.program, "run", "-c", config)
 	cmd.Env = append(slices.Clone(os.Environ()), "RUNTIME_DIRECTORY="+socket, "NOTIFY_SOCKET=")
@@ -285,19 +290,20 @@ destinations:
 	if w.before, err = settled(); err != nil {
 		return err
 	}
-	if w.first, err = w.onDevice(mount); err != nil {
+	from, err := w.onDevice(mount)
+	if err != nil {
 		return err
 	}
-	before := total
+	w.first, w.warm = from-empty, total
 	if err := w.each(ctx, func() error { return write(w.kib << 10) }); err != nil {
 		return err
 	}
 	if w.after, err = settled(); err != nil {
 		return err
 	}
-	w.kept = total - before
+	w.kept = total - w.warm
 	to, err := w.onDevice(mount)
-	w.written = to - w.first
+	w.written = to - from
 	return err
 }
 
