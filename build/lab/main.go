@@ -10,6 +10,7 @@
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
 //	go run ./build/lab link             bad links: what gets through, beside other programs
+//	go run ./build/lab lies             a link that lies and breaks, in a network namespace
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
 //
 // kill9 and stall run the real daemon, a real pseudo-terminal as its sensor and
@@ -41,6 +42,7 @@ var experiments = []experiment{
 	{"faults", "seeded random fault scripts between engine and S3 server", faults},
 	{"fleet", "many devices lose one service for an hour, in virtual time", fleet},
 	{"link", "bad links: what gets through, beside other programs", badLinks},
+	{"lies", "a link that lies and breaks, in a network namespace", lies},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
 	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},

@@ -113,14 +113,19 @@ destinations:
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	r.http = http.Client{Transport: &http.Transport{
+	r.http = controlClient(r.stateDir())
+	return r, nil
+}
+
+// controlClient asks the daemon of a state folder.
+func controlClient(state string) http.Client {
+	return http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", filepath.Join(r.stateDir(), "control.sock"))
+			return d.DialContext(ctx, "unix", filepath.Join(state, "control.sock"))
 		},
 	}}
-	return r, nil
 }
 
 func (r *rig) stateDir() string { return filepath.Join(r.dir, "state") }

@@ -19,13 +19,19 @@ const again = 2 * time.Second
 // Changed is to be called when interfaces, addresses or routes have changed. It
 // ends the connections that cannot go on: those whose own address is gone, and
 // those on which the kernel has lost heart, so that it would sit out the time
-// to its next try although the way is free again.
+// to its next try although the way is free again; tries to connect among them.
 func (t *Transport) Changed() {
 	t.iface.Store(nil)
 	t.mu.Lock()
 	list := make([]*conn, 0, len(t.conns))
 	for c := range t.conns {
 		list = append(list, c)
+	}
+	for d := range t.dials {
+		// It may wait half a minute until the kernel asks again.
+		if time.Since(d.began) > again/2 {
+			d.end(fmt.Errorf("%w while connecting", ErrChanged))
+		}
 	}
 	t.mu.Unlock()
 	if len(list) == 0 {

@@ -45,8 +45,17 @@ func (t *Transport) dial(ctx context.Context, limit time.Duration, network, addr
 		tries = append(tries, iface)
 		return nil
 	}}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	began := time.Now()
+	self := &dialing{began, end}
+	t.mu.Lock()
+	t.dials[self] = struct{}{}
+	t.mu.Unlock()
 	raw, err := dialer.DialContext(ctx, network, addr)
+	t.mu.Lock()
+	delete(t.dials, self)
+	t.mu.Unlock()
 	mu.Lock()
 	defer mu.Unlock()
 	won := -1
@@ -66,12 +75,18 @@ func (t *Transport) dial(ctx context.Context, limit time.Duration, network, addr
 		t.meter.Settle(iface, failCost-openCost, began)
 	}
 	if err != nil {
-		return nil, err
+		return nil, ended(ctx, err)
 	}
 	t.mu.Lock()
 	t.conns[c] = struct{}{}
 	t.mu.Unlock()
 	return c, nil
+}
+
+// A dialing is a try to connect that is under way.
+type dialing struct {
+	began time.Time
+	end   context.CancelCauseFunc
 }
 
 func (t *Transport) forget(c *conn) {

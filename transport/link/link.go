@@ -74,6 +74,7 @@ type Transport struct {
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
 	clock atomic.Pointer[dated]
+	dials map[*dialing]struct{}
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -122,7 +123,7 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: client certificate: %w", err)
 	}
-	t := &Transport{pair: pair, sessions: newSessions(), stall: c.Stall, maxReply: c.MaxReply, piece: writeBuffer, meter: c.Meter, conns: map[*conn]struct{}{}}
+	t := &Transport{pair: pair, sessions: newSessions(), stall: c.Stall, maxReply: c.MaxReply, piece: writeBuffer, meter: c.Meter, conns: map[*conn]struct{}{}, dials: map[*dialing]struct{}{}}
 	for _, r := range c.Rates {
 		if r != nil {
 			t.rates, t.piece = append(t.rates, r), min(t.piece, r.piece())

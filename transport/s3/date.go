@@ -3,6 +3,7 @@ package s3
 import (
 	"mime"
 	"net/http"
+	"time"
 )
 
 // known hands on replies, and of those that need not come from the service takes
@@ -26,4 +27,18 @@ func (k known) RoundTrip(req *http.Request) (*http.Response, error) {
 func ofService(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return resp.TLS != nil || resp.Header.Get("X-Amz-Request-Id") != "" || kind == "application/xml" || kind == "text/xml"
+}
+
+// signedByAnother says that a request was signed by another clock than the one
+// that its reply goes by: the SDK signs the next one by the latter.
+func signedByAnother(resp *http.Response) bool {
+	if resp == nil || resp.Request == nil {
+		return false
+	}
+	signed, err := time.Parse("20060102T150405Z", resp.Request.Header.Get("X-Amz-Date"))
+	if err != nil {
+		return false
+	}
+	said, err := http.ParseTime(resp.Header.Get("Date"))
+	return err == nil && said.Sub(signed).Abs() > time.Minute
 }

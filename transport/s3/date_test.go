@@ -83,3 +83,29 @@ func TestRequestsAreSignedByTheServicesClockAndNoOthers(t *testing.T) {
 		})
 	}
 }
+
+// Only a clock that stays wrong after the service has told the time is for an
+// operator to put right.
+func TestAClockThatTheReplyPutsRightIsNoReasonToWait(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	skewed := func(w http.ResponseWriter) {
+		w.Header().Set("Date", time.Now().Add(year).UTC().Format(http.TimeFormat))
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusForbidden)
+		w.Write([]byte("<Error><Code>RequestTimeTooSkewed</Code></Error>"))
+	}
+	s := &dateServer{replies: []func(http.ResponseWriter){skewed}}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	d, err := New(Config{Bucket: "b", Endpoint: server.URL, PathStyle: true, AccessKeyID: "id", SecretAccessKey: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.CloseIdle()
+	for i, want := range []transport.Kind{transport.Temporary, transport.Denied} {
+		err := d.Abort(t.Context(), transport.Upload{Object: transport.Object{Key: "k"}, ID: "u"})
+		if got := transport.KindOf(err); got != want {
+			t.Errorf("request %d: got %v, want %v (%v)", i, got, want, err)
+		}
+	}
+}

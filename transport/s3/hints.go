@@ -84,6 +84,9 @@ func (d *Destination) fail(op, key string, err error) *transport.Error {
 		e.Kind, e.Caller, r.hint = transport.Temporary, false, "the session has ended before its time; the next request gets another"
 	case r.code == "RequestTimeTooSkewed":
 		r.hint = fmt.Sprintf("check this device's clock: the server's says %s", link.Plain(reply.HTTPResponse().Header.Get("Date"), 40))
+		if signedByAnother(reply.HTTPResponse().Response) {
+			e.Kind, e.Caller = transport.Temporary, false // the next request is signed by the time that this reply says
+		}
 	case r.forbids():
 		r.hint = d.permission(op, r.text)
 	case r.code == "NoSuchKey" && d.form.ifMatch != nil:
