@@ -3,7 +3,10 @@ package s3
 import (
 	"mime"
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/seed-7270d448/dray/transport/link"
 )
 
 // known hands on replies, and of those that need not come from the service takes
@@ -17,6 +20,9 @@ type known struct{ http.RoundTripper }
 func (k known) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := k.RoundTripper.RoundTrip(req)
 	if err == nil && !ofService(resp) {
+		if after := link.RetryAfter(resp.Header); after > 0 { // which is told against the Date
+			resp.Header.Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+		}
 		resp.Header.Del("Date")
 	}
 	return resp, err
