@@ -169,6 +169,7 @@ func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plan
 			add := func(point, second int, how string) error {
 				seed++
 				p, err := newCrashPlan(scene, point, second, how, seed)
+				p.kind = kind
 				kinds[name+" "+kind] = append(kinds[name+" "+kind], p)
 				return err
 			}
@@ -180,7 +181,7 @@ func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plan
 				}
 			}
 			for second := range s.sweep {
-				err = errors.Join(err, add(list[second%len(list)], second+1, "twice"))
+				err = errors.Join(err, add(list[second%len(list)], second+1, "twice"), add(list[second%len(list)], second+1, "kill"))
 			}
 			for call := 0; scene.dest == "s3" && call < s.sweep/8; call++ { // both sides of each
 				err = errors.Join(err, add(list[call%len(list)], remoteOps+2+call, "twice"))

@@ -75,6 +75,7 @@ type crashPlan struct {
 	scene crashScene
 	lives []ending
 	how   string // the variant, as in its name
+	kind  string // of its point, where that is known
 	seed  uint64 // of what the cuts leave, and the kind of disk
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,13 @@ type mutant struct {
 	rule   string // what is taken away
 	scenes string // the workloads that need it
 	edits  []edit
+	near   string // matches the variant and kind of point to look at first; empty: any
+}
+
+// at says where the search looks first: few points show that the rule is missing.
+func (m mutant) at(near string) mutant {
+	m.near = near
+	return m
 }
 
 // An edit replaces text that is exactly once in a file.
@@ -62,7 +70,7 @@ func mutants(ctx context.Context, args []string) (*report, error) {
 			continue
 		}
 		if plans[m.scenes] == nil {
-			s := &crashSearch{lab: lab, seed: *seed, out: &report{}, classes: map[string]int{}, states: map[string]bool{}}
+			s := &crashSearch{lab: lab, seed: *seed, sweep: crashSecond, out: &report{}, classes: map[string]int{}, states: map[string]bool{}}
 			if plans[m.scenes], err = s.plan(ctx, strings.Split(m.scenes, ","), 4); err != nil {
 				return out, err
 			}
@@ -72,7 +80,7 @@ func mutants(ctx context.Context, args []string) (*report, error) {
 			return out, fmt.Errorf("mutant %s: %w", m.name, err)
 		}
 		s := &crashSearch{lab: &mutated, seed: *seed, verbose: *verbose, first: true, out: &report{}, classes: map[string]int{}, states: map[string]bool{}, began: time.Now()}
-		list := plans[m.scenes]
+		list := m.order(plans[m.scenes])
 		if err := s.all(ctx, list[:min(*limit, len(list))], *jobs); err != nil {
 			return out, fmt.Errorf("mutant %s: %w", m.name, err)
 		}
@@ -91,6 +99,22 @@ func mutants(ctx context.Context, args []string) (*report, error) {
 	return out, nil
 }
 
+// order puts the plans first in which the rule must matter.
+func (m mutant) order(plans []crashPlan) []crashPlan {
+	near := regexp.MustCompile(m.near)
+	list := slices.Clone(plans)
+	slices.SortStableFunc(list, func(a, b crashPlan) int {
+		first := func(p crashPlan) int {
+			if near.MatchString(p.how + " " + p.kind) {
+				return 0
+			}
+			return 1
+		}
+		return first(a) - first(b)
+	})
+	return list
+}
+
 // moduleRoot is the folder of this module.
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
@@ -107,7 +131,7 @@ func (m mutant) build(ctx context.Context, root, dir string) (program string, er
 		return "", err
 	}
 	program = filepath.Join(dir, "mutant")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "lab", "-overlay", overlay, "-o", program, "./cmd/dray")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "lab", "-ldflags", "-s -w", "-overlay", overlay, "-o", program, "./cmd/dray")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
