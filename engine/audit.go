@@ -142,6 +142,34 @@ func AuditArchive(ctx context.Context, to transport.Destination, sel AuditSelect
 	return a.report(), nil
 }
 
+// AuditList is AuditArchive for objects that list describes, as an inventory
+// does of a destination that cannot be asked. An object that is there twice is an
+// overlap of its own key.
+func AuditList(list func(fn func(key string, s transport.Stored) error) error, sel AuditSelection) (Audit, error) {
+	a := auditor{Audit: Audit{Series: []Series{}}, series: map[seriesID]*series{}, sel: sel}
+	err := list(func(key string, s transport.Stored) error {
+		if sel.Prefix != "" && !strings.HasPrefix(key, sel.Prefix) {
+			return nil
+		}
+		return a.add(readObject(key, s))
+	})
+	if err != nil {
+		return Audit{}, fmt.Errorf("audit: %w", err)
+	}
+	return a.report(), nil
+}
+
+// readObject finds out whether an object is Dray's, and which.
+func readObject(key string, s transport.Stored) (f found) {
+	f.key = key
+	if trial := slices.Contains(strings.Split(key, "/"), transport.TrialFolder); trial || s.Metadata["dray-stream"] == "" && s.Metadata["dray-epoch"] == "" {
+		return f
+	}
+	f.ours = true
+	f.id, f.tile, f.bad = readIdentity(key, s)
+	return f
+}
+
 // found is one object and what was found out about it.
 type found struct {
 	key  string

@@ -39,12 +39,17 @@ var verifyCommand = command{
 	long: `Asks for the size, checksum and identity of each object that has a receipt. Prints
 what is not as the receipt says, and a summary. An object that is not there any
 more is absent: whoever uses the archive may have moved it. Exits 1 if one is
-different or cannot be asked for; with --strict also if one is absent.`,
+different or cannot be asked for; with --strict also if one is absent.
+
+Vaults have no keys to ask by: with --inventory the receipts of a vault are held
+against an inventory of it, which also settles those in doubt. What is newer than
+the inventory is absent.`,
 	setup: func(fs *flag.FlagSet) action {
 		state, file := stateAndConfig(fs)
 		stream := fs.String("stream", "", "only objects of stream `NAME`")
 		since := fs.String("since", "", "only objects archived since `TIME`: 36h ago, as 36h, or a date, as 2026-05-01")
 		strict := fs.Bool("strict", false, "an absent object is a failure")
+		inventory := fs.String("inventory", "", "hold receipts of a vault against the inventory in `FILE`")
 		asJSON := fs.Bool("json", false, "print JSON, one object a line, the summary last")
 		return func(ctx context.Context, out console, args []string) error {
 			if err := noArgs(args); err != nil {
@@ -59,17 +64,23 @@ different or cannot be asked for; with --strict also if one is absent.`,
 			if err != nil {
 				return err
 			}
-			a, err := config.LoadArchives(*file)
-			if err != nil {
-				return err
-			}
 			encoder := json.NewEncoder(out.Out)
-			sum, err := engine.Verify(ctx, dir, a.Destinations, sel, func(v engine.Verified) error {
+			write := func(v engine.Verified) error {
 				if *asJSON {
 					return encoder.Encode(v)
 				}
 				return writeVerified(out.Out, v)
-			})
+			}
+			var sum engine.VerifySummary
+			if *inventory != "" {
+				sum, err = verifyInventory(dir, *inventory, sel, write)
+			} else {
+				var a *config.Archives
+				if a, err = config.LoadArchives(*file); err != nil {
+					return err
+				}
+				sum, err = engine.Verify(ctx, dir, a.Destinations, sel, write)
+			}
 			if err != nil {
 				return err
 			}
@@ -124,7 +135,7 @@ func writeVerifySummary(w io.Writer, s engine.VerifySummary) error {
 }
 
 var auditCommand = command{
-	name: "audit", args: "DESTINATION", short: "prove from the archive alone that it is complete",
+	name: "audit", args: "DESTINATION | --inventory FILE", short: "prove from the archive alone that it is complete",
 	long: `Reads nothing of this device but the destinations of the config, so it works from
 anywhere. Lists all objects and, by device, stream and epoch, finds out whether
 each begins where the one before it ended. Prints each hole, overlap and gap: a
@@ -134,7 +145,9 @@ What is not archived yet cannot be seen. Exits 1 if there is a hole or overlap.
 Each object is asked for by itself, 16 at a time. With --quick its key and listed
 size are believed, once one object in the same folder has confirmed them: then
 only that one, and those behind a hole, are asked for. Memory depends on the
-number of streams and holes, not of objects.`,
+number of streams and holes, not of objects.
+
+With --inventory an inventory of a Glacier vault is read instead, and no config.`,
 	setup: func(fs *flag.FlagSet) action {
 		file := configFlag(fs)
 		var sel engine.AuditSelection
@@ -142,20 +155,19 @@ number of streams and holes, not of objects.`,
 		fs.StringVar(&sel.Stream, "stream", "", "only objects of stream `NAME`")
 		fs.StringVar(&sel.Prefix, "under", "", "only objects whose keys begin with `PREFIX`")
 		fs.BoolVar(&sel.Quick, "quick", false, "believe keys where they hold {epoch} and {start}")
+		inventory := fs.String("inventory", "", "read the inventory of a vault in `FILE`")
 		asJSON := fs.Bool("json", false, "print JSON")
 		return func(ctx context.Context, out console, args []string) error {
-			a, err := config.LoadArchives(*file)
-			if err != nil {
-				return err
+			var audit engine.Audit
+			var err error
+			if *inventory != "" {
+				if err := noArgs(args); err != nil {
+					return err
+				}
+				audit, err = auditInventory(*inventory, sel)
+			} else {
+				audit, err = auditDestination(ctx, *file, args, sel)
 			}
-			chosen, err := choose(a.Destinations, args)
-			if err != nil {
-				return err
-			}
-			if len(chosen) > 1 {
-				return usagef("name the destination: the config has %d", len(chosen))
-			}
-			audit, err := engine.AuditArchive(ctx, chosen[0].To, sel)
 			if err != nil {
 				return err
 			}
@@ -170,6 +182,21 @@ number of streams and holes, not of objects.`,
 			return audit.Err()
 		}
 	},
+}
+
+func auditDestination(ctx context.Context, file string, args []string, sel engine.AuditSelection) (engine.Audit, error) {
+	a, err := config.LoadArchives(file)
+	if err != nil {
+		return engine.Audit{}, err
+	}
+	chosen, err := choose(a.Destinations, args)
+	if err != nil {
+		return engine.Audit{}, err
+	}
+	if len(chosen) > 1 {
+		return engine.Audit{}, usagef("name the destination: the config has %d", len(chosen))
+	}
+	return engine.AuditArchive(ctx, chosen[0].To, sel)
 }
 
 // writeAudit writes one line for each series, what is wrong with it below.

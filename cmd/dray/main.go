@@ -48,7 +48,7 @@ type console struct{ Out, Err io.Writer }
 func commands() []command {
 	return []command{
 		runCommand, checkCommand, statusCommand, flushCommand, receiptsCommand,
-		uploadsCommand, doctorCommand, verifyCommand, auditCommand,
+		uploadsCommand, doctorCommand, verifyCommand, auditCommand, glacierCommand,
 		inspectCommand, exportCommand, demoCommand, versionCommand, completionCommand, helpCommand,
 	}
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/seed-7270d448/dray/cmd/dray/internal/text"
 	"github.com/seed-7270d448/dray/engine"
@@ -21,7 +24,8 @@ var receiptsCommand = command{
 	name: "receipts", short: "list what is archived, with the destination's word for it",
 	setup: func(fs *flag.FlagSet) action {
 		state := stateFlags(fs)
-		asJSON := fs.Bool("json", false, "print JSON, one receipt a line")
+		asJSON := fs.Bool("json", false, "the same as --format json")
+		format := fs.String("format", "text", "print `FORMAT`: text, csv or json, one receipt a line")
 		stream := fs.String("stream", "", "only those of stream `NAME`")
 		return func(ctx context.Context, out console, args []string) error {
 			if err := noArgs(args); err != nil {
@@ -31,8 +35,14 @@ var receiptsCommand = command{
 			if err != nil {
 				return err
 			}
+			if *asJSON {
+				*format = "json"
+			}
 			w := bufio.NewWriter(out.Out)
-			encoder := json.NewEncoder(w)
+			write, err := receiptWriter(w, *format)
+			if err != nil {
+				return err
+			}
 			err = engine.ReadReceipts(dir, func(r engine.Receipt) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
@@ -40,14 +50,43 @@ var receiptsCommand = command{
 				if *stream != "" && r.Stream != *stream {
 					return nil
 				}
-				if *asJSON {
-					return encoder.Encode(r)
-				}
-				return writeReceipt(w, r)
+				return write(r)
 			})
 			return errors.Join(err, w.Flush())
 		}
 	},
+}
+
+// receiptWriter returns what writes a receipt to w in a format.
+func receiptWriter(w io.Writer, format string) (func(engine.Receipt) error, error) {
+	switch format {
+	case "text":
+		return func(r engine.Receipt) error { return writeReceipt(w, r) }, nil
+	case "json":
+		encoder := json.NewEncoder(w)
+		return func(r engine.Receipt) error { return encoder.Encode(r) }, nil
+	case "csv":
+		return csvReceipts(w)
+	}
+	return nil, usagef("--format %q is not known; use text, csv or json", format)
+}
+
+// csvReceipts writes a line of names, then one for each receipt. The names are
+// those of JSON, and as much a contract.
+func csvReceipts(w io.Writer) (func(engine.Receipt) error, error) {
+	c := csv.NewWriter(w)
+	line := func(fields ...string) error {
+		err := c.Write(fields)
+		c.Flush()
+		return errors.Join(err, c.Error())
+	}
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return func(r engine.Receipt) error {
+			return line(r.Stream, r.Epoch, number(r.Start), number(r.End), r.Key, number(r.Size), r.Checksum, r.ETag, r.ArchiveID, r.Location, r.Vault, r.Description,
+				r.Destination, r.FirstTime.UTC().Format(time.RFC3339Nano), r.CompletedAt.UTC().Format(time.RFC3339Nano), number(r.Gap), strconv.FormatBool(r.GapUnknown),
+				strconv.Itoa(r.BegunAgain), r.InDoubt, r.Dropped)
+		}, line("stream", "epoch", "start", "end", "key", "size", "checksum", "etag", "archive_id", "location", "vault", "description",
+			"destination", "first_time", "completed_at", "gap", "gap_unknown", "begun_again", "in_doubt", "dropped")
 }
 
 // writeReceipt writes one line; lines come as they are read, so columns have

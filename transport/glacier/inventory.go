@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -122,15 +123,21 @@ func (a Archive) Object() (key string, s transport.Stored, ours bool) {
 	return o.Key, transport.Stored{Size: a.Size, Checksum: a.Checksum, Metadata: o.Metadata}, err == nil
 }
 
+// An Inventory says of which vault a list of archives is, and of when.
+type Inventory struct {
+	Vault string
+	Made  time.Time
+}
+
 // ReadInventory calls fn with each archive of an inventory in JSON, until fn
-// fails, and returns when it was made. It holds one archive at a time.
-func ReadInventory(r io.Reader, fn func(Archive) error) (made time.Time, err error) {
+// fails. It holds one archive at a time.
+func ReadInventory(r io.Reader, fn func(Archive) error) (is Inventory, err error) {
 	dec := json.NewDecoder(r)
-	fail := func(err error) (time.Time, error) {
+	fail := func(err error) (Inventory, error) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return made, fmt.Errorf("inventory, byte %d: %w; it must be the JSON that an inventory job of Glacier gives", dec.InputOffset(), err)
+		return is, fmt.Errorf("inventory, byte %d: %w; it must be the JSON that an inventory job of Glacier gives", dec.InputOffset(), err)
 	}
 	if err := expect(dec, json.Delim('{')); err != nil {
 		return fail(err)
@@ -147,7 +154,13 @@ func ReadInventory(r io.Reader, fn func(Archive) error) (made time.Time, err err
 			if err := dec.Decode(&date); err != nil {
 				return fail(err)
 			}
-			made = when(date)
+			is.Made = when(date)
+		case "VaultARN": // arn:aws:glacier:REGION:ACCOUNT:vaults/NAME
+			var arn string
+			if err := dec.Decode(&arn); err != nil {
+				return fail(err)
+			}
+			is.Vault = arn[strings.LastIndexByte(arn, '/')+1:]
 		case "ArchiveList":
 			listed = true
 			if err := expect(dec, json.Delim('[')); err != nil {
@@ -166,7 +179,7 @@ func ReadInventory(r io.Reader, fn func(Archive) error) (made time.Time, err err
 				}
 				a := Archive{ID: line.ArchiveID, Description: line.ArchiveDescription, Size: line.Size, Checksum: checksumPrefix + line.SHA256TreeHash, Created: when(line.CreationDate)}
 				if err := fn(a); err != nil {
-					return made, err
+					return is, err
 				}
 			}
 			if err := expect(dec, json.Delim(']')); err != nil {
@@ -185,7 +198,7 @@ func ReadInventory(r io.Reader, fn func(Archive) error) (made time.Time, err err
 	if !listed {
 		return fail(errors.New("it has no ArchiveList"))
 	}
-	return made, nil
+	return is, nil
 }
 
 func expect(dec *json.Decoder, want json.Delim) error {

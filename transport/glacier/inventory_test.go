@@ -43,9 +43,9 @@ func TestAnInventoryIsFetchedOnceItsJobIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []Archive
-	made, err := ReadInventory(&text, func(a Archive) error { list = append(list, a); return nil })
-	if err != nil || made.IsZero() || len(list) != 1 {
-		t.Fatalf("%+v, made %v, %v", list, made, err)
+	is, err := ReadInventory(&text, func(a Archive) error { list = append(list, a); return nil })
+	if err != nil || is.Made.IsZero() || is.Vault != b.v.Name || len(list) != 1 {
+		t.Fatalf("%+v, %+v, %v", list, is, err)
 	}
 	key, stored, ours := list[0].Object()
 	if !ours || key != u.Object.Key || !stored.IsObject(u.Object) || list[0].ID != r.ArchiveID || list[0].Checksum != r.Checksum {
@@ -62,14 +62,14 @@ func TestAnInventoryTellsOfEachArchive(t *testing.T) {
 		{"ArchiveId":"1","ArchiveDescription":"holiday","CreationDate":"2026-11-01T10:00:00Z","Size":7,"SHA256TreeHash":"ab"},
 		{"ArchiveId":"2","ArchiveDescription":"` + text + `","CreationDate":"2026-11-02T10:00:00Z","Size":9,"SHA256TreeHash":"cd"}]}`
 	var ours []string
-	made, err := ReadInventory(strings.NewReader(inventory), func(a Archive) error {
+	is, err := ReadInventory(strings.NewReader(inventory), func(a Archive) error {
 		if key, _, ok := a.Object(); ok {
 			ours = append(ours, a.ID+" "+key)
 		}
 		return nil
 	})
-	if err != nil || made.Day() != 5 || len(ours) != 1 || ours[0] != "2 a b" {
-		t.Errorf("%q, made %v, %v", ours, made, err)
+	if err != nil || is.Made.Day() != 5 || len(ours) != 1 || ours[0] != "2 a b" {
+		t.Errorf("%q, %+v, %v", ours, is, err)
 	}
 	stop := errors.New("stop")
 	if _, err := ReadInventory(strings.NewReader(inventory), func(Archive) error { return stop }); !errors.Is(err, stop) {

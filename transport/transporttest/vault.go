@@ -68,6 +68,8 @@ type Vault struct {
 	server  *http.Server
 	serving sync.WaitGroup
 
+	calls sync.RWMutex // held while a call is served, so that none spans an Advance
+
 	mu       sync.Mutex
 	ahead    time.Duration
 	uploads  map[string]*vaultUpload
@@ -180,8 +182,11 @@ func (v *Vault) removeDir() error {
 	return os.RemoveAll(v.dir)
 }
 
-// Advance sets the vault's clock forward. Signatures are checked by the real one.
+// Advance waits for the calls that are under way and sets the vault's clock
+// forward. Signatures are checked by the real one.
 func (v *Vault) Advance(d time.Duration) {
+	v.calls.Lock()
+	defer v.calls.Unlock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ahead += d
@@ -298,6 +303,8 @@ func missingValue(name string) *CannedReply {
 }
 
 func (v *Vault) serve(w http.ResponseWriter, r *http.Request) {
+	v.calls.RLock()
+	defer v.calls.RUnlock()
 	c, ok := vaultCall(r)
 	if !ok {
 		vaultError(404, "UnknownOperationException", "There is no such operation").write(w)
