@@ -25,6 +25,7 @@ func (st *stream) capture(ctx context.Context) {
 		c.framer.Lost()
 		c.unk = true
 	}
+	defer func() { st.settleLoss(c.lost) }()
 	gate := newPace(newRand())
 	gate.down = &pauseSource
 	for ctx.Err() == nil {
@@ -183,22 +184,6 @@ func (c *capture) malformed() {
 	}
 }
 
-// tell says, once each way, that records are being lost for want of room, and
-// keeps their bytes for status until a record carries them into the spool.
-func (c *capture) tell(lost int64) {
-	st := c.stream
-	st.mu.Lock()
-	before := st.losing
-	st.losing = lost
-	st.mu.Unlock()
-	switch {
-	case before == 0 && lost > 0:
-		st.engine.log.Error("what arrives is lost: flash and memory take no more", "stream", st.cfg.Name)
-	case before > 0 && lost == 0:
-		st.engine.log.Warn("what arrives is kept again; the loss is counted as a gap", "stream", st.cfg.Name, "bytes", before)
-	}
-}
-
 // append adds one record. A source that can wait waits for memory; of one that
 // cannot the record is lost, and counted. At shutdown nobody else makes room any
 // more, so it is made here; where that fails nothing more is taken in, for a
@@ -210,11 +195,10 @@ func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind i
 	}
 	for !c.over {
 		room := c.stream.engine.store.Room()
-		err := c.stream.append(rec, m)
+		err := c.stream.carry(rec, m)
 		switch {
 		case err == nil:
 			c.lost, c.unk = 0, false
-			c.tell(0)
 			return
 		case errors.Is(err, wal.ErrBusy) && ctx.Err() != nil:
 			c.over = c.stream.sync(ctx) != nil
@@ -226,8 +210,7 @@ func (c *capture) append(ctx context.Context, rec []byte, at time.Time, behind i
 			case <-ctx.Done():
 			}
 		default:
-			c.lost += int64(len(rec))
-			c.tell(c.lost)
+			c.stream.lose(int64(len(rec)))
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-7270d448/dray/hal"
 	"github.com/seed-7270d448/dray/hal/haltest"
@@ -19,6 +20,19 @@ import (
 // others and nobody to make room, then stops it.
 func cramped(t *testing.T, src *haltest.Script) *Engine {
 	t.Helper()
+	e := filled(t, src)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { e.streams[1].capture(ctx); close(done) }()
+	synctest.Wait()
+	cancel()
+	<-done
+	return e
+}
+
+// filled has 600 bytes of memory left for what is captured from src.
+func filled(t *testing.T, src *haltest.Script) *Engine {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "archive")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		t.Fatal(err)
@@ -28,7 +42,7 @@ func cramped(t *testing.T, src *haltest.Script) *Engine {
 		t.Fatal(err)
 	}
 	e, err := New(Config{StateDir: filepath.Join(t.TempDir(), "state"), Device: "gw",
-		Spool: Spool{MaxBytes: 48 << 20, MinFree: -1, WhenFull: Block},
+		Spool: Spool{MaxBytes: 48 << 20, MinFree: -1, WhenFull: DropOldest},
 		Streams: []Stream{{Name: "hog", Destination: "disk", Object: Object{MaxBytes: 8 << 20}},
 			{Name: "log", Source: src, Framing: hal.Framing{Kind: "lines"}, Destination: "disk", Object: Object{MaxBytes: 8 << 20}}},
 		Destinations: []Destination{{Name: "disk", To: to}}})
@@ -44,12 +58,6 @@ func cramped(t *testing.T, src *haltest.Script) *Engine {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { e.streams[1].capture(ctx); close(done) }()
-	synctest.Wait()
-	cancel()
-	<-done
 	return e
 }
 
@@ -70,6 +78,52 @@ func TestARecordThatWaitsAtShutdownIsNotPassedOver(t *testing.T) {
 		defer e.Close()
 		if got, want := e.streams[1].wal.Progress().Appended, int64(65_001+len(text)+len("half a li")); got != want {
 			t.Errorf("%d of %d bytes read were taken in", got, want)
+		}
+	})
+}
+
+// gap returns what the journal counts as lost of the captured stream.
+func gap(e *Engine) (gap int64) {
+	e.store.View(func(s *wal.State) { gap = s.Stream(e.streams[1].wal.ID()).GapBytes })
+	return gap
+}
+
+func TestALossBehindWhichTheSourceIsQuietIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := filled(t, &haltest.Script{Steps: []haltest.Step{haltest.Bytes(lines(100, 1000))}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{}, 2)
+		go func() { e.streams[1].capture(ctx); done <- struct{}{} }()
+		synctest.Wait() // the longer one is lost
+		if err := e.streams[0].sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		go func() { e.streams[1].keep(ctx); done <- struct{}{} }()
+		time.Sleep(gapSpacing + 5*time.Second)
+		synctest.Wait()
+		if s := e.Status().Streams[1]; gap(e) != 1000 || s.GapBytes != 1000 || s.Gaps != 1 || s.Kept != s.Appended {
+			t.Errorf("the journal counts %d bytes, want 1000; status %+v", gap(e), s)
+		}
+		cancel()
+		<-done
+		<-done
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALossBehindWhichDrayIsStoppedIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := cramped(t, &haltest.Script{Steps: []haltest.Step{haltest.Bytes(lines(100, 1000))}})
+		if err := e.streams[1].wal.Sync(); err != nil { // as Run does it
+			t.Fatal(err)
+		}
+		if got := gap(e); got != 1000 {
+			t.Errorf("the journal counts %d bytes, want 1000", got)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -195,12 +195,12 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		}
 		lost := d.rotten.proven(id)
 		writes, at := d.flash.ready(now, true)
+		later(at)
 		step := next(s, o, dest.limits, dest.fit, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil, !writes)
 		if step.action == actWait || step.action.alone() && fl != nil {
 			return tasks
 		}
 		if !writes && (dest.limits.Once || !step.action.remote()) {
-			later(at)
 			return tasks
 		}
 		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
@@ -229,7 +229,6 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action == actSend {
 			fl.parts[step.part] = true
 		}
-		d.flash.begin()
 		t := d.e.newTask(s, st, o, dest, step)
 		t.lost, t.mute = lost, !writes
 		t.want, t.via = want, via
@@ -295,13 +294,12 @@ func (d *dispatcher) wakeUp(now time.Time) {
 }
 
 // settleFlash lets the gate before the journal and the receipts see how writing
-// went. While it is shut one step at a time tries, and uploads go on where they
+// went. While it is shut a step tries now and then, and uploads go on where they
 // can be repeated; what they come to is in memory, and written with all the rest.
 func (d *dispatcher) settleFlash(now time.Time, r *result) {
 	was := d.flash.failing
-	if r.local == nil && !r.wrote {
-		d.flash.quit()
-	} else {
+	if r.local != nil || r.wrote {
+		d.flash.begin() // only now: a long upload writes nothing until its end
 		d.flash.done(now, r.local)
 	}
 	switch {

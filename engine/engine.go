@@ -102,7 +102,7 @@ func New(cfg Config) (*Engine, error) {
 		e.Close()
 		return nil, err
 	}
-	if err := e.settleReceipts(); err != nil {
+	if err := settleReceipts(e.store, cfg.StateDir); err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	workers.Wait()
 	for _, st := range e.streams {
 		st.wal.End()
-		err := st.wal.Sync()
+		err := again(st.wal.Sync)
 		if err == nil && st.torn.Load() {
 			err = errors.New("spool was full")
 		}
@@ -171,9 +171,20 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	if errs == nil {
-		errs = append(errs, e.cfg.Meter.close(), e.store.Stop())
+		errs = append(errs, e.cfg.Meter.close(), again(e.store.Stop))
 	}
 	return errors.Join(append(errs, e.store.Close())...)
+}
+
+// again does what may fail where flash is bad once more, and once more: each try
+// goes to another slot, or another generation.
+func again(write func() error) (err error) {
+	for range 3 {
+		if err = write(); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // drain seals what is open, once every source has finished, and waits until

@@ -28,6 +28,7 @@ type StreamReport struct {
 	Epoch    string `json:"epoch"`
 	Kept     int64  `json:"kept"`
 	Archived int64  `json:"archived"`
+	Waiting  int64  `json:"waiting"` // to be archived; what was dropped is not
 	Gaps     int64  `json:"gaps"`
 	GapBytes int64  `json:"gap_bytes"`
 	Slots    int    `json:"slots"`
@@ -60,13 +61,16 @@ func Inspect(stateDir string) (Report, error) {
 		return Report{}, fmt.Errorf("inspect %s: %w", stateDir, err)
 	}
 	defer s.Close()
+	if err := settleReceipts(s, stateDir); err != nil { // as the next start-up will, but here only in memory
+		return Report{}, fmt.Errorf("inspect %s: %w", stateDir, err)
+	}
 	r := Report{StateDir: stateDir, Streams: []StreamReport{}, Objects: []ObjectReport{}, Notes: s.Notes()}
 	s.View(func(state *wal.State) {
 		r.Epoch, r.Run, r.Clean = wal.EpochText(state.Epoch), state.Run, state.Stopped
 		for _, st := range state.Streams {
 			kept := s.Kept(st.ID)
 			r.Streams = append(r.Streams, StreamReport{Name: st.Name, Epoch: wal.EpochText(st.Epoch), Kept: kept, Archived: min(st.Archived(), kept),
-				Gaps: st.Gaps, GapBytes: st.GapBytes, Slots: st.Slots(), Objects: len(st.Objects)})
+				Waiting: waitingBytes(st, kept), Gaps: st.Gaps, GapBytes: st.GapBytes, Slots: st.Slots(), Objects: len(st.Objects)})
 			for i := range st.Objects {
 				r.Objects = append(r.Objects, objectReport(state, st, &st.Objects[i], kept))
 			}
@@ -74,6 +78,20 @@ func Inspect(stateDir string) (Report, error) {
 	})
 	err = ReadReceipts(stateDir, func(Receipt) error { r.Receipts++; return nil })
 	return r, err
+}
+
+// waitingBytes are those of a stream that are to be archived.
+func waitingBytes(st *wal.StreamState, kept int64) (n int64) {
+	for i := range st.Objects {
+		switch o := &st.Objects[i]; {
+		case o.Dropped:
+		case o.Sealed():
+			n += o.Size()
+		default:
+			n += max(kept-o.Start, 0)
+		}
+	}
+	return n
 }
 
 func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int64) ObjectReport {
@@ -117,7 +135,7 @@ func (r Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "STREAM\tKEPT\tARCHIVED\tWAITING\tGAPS\tSLOTS\tOBJECTS")
 	for _, s := range r.Streams {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d (%d bytes)\t%d\t%d\n", s.Name, s.Kept, s.Archived, s.Kept-s.Archived, s.Gaps, s.GapBytes, s.Slots, s.Objects)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d (%d bytes)\t%d\t%d\n", s.Name, s.Kept, s.Archived, s.Waiting, s.Gaps, s.GapBytes, s.Slots, s.Objects)
 	}
 	if len(r.Objects) > 0 {
 		const most = 20

@@ -119,11 +119,8 @@ func (p *pace) ready(now time.Time, urgent bool) (ok bool, wait time.Time) {
 	return true, time.Time{}
 }
 
-// begin notes that a request starts. Each begin is followed by one done or quit.
+// begin notes that a request starts. Each begin is followed by one done.
 func (p *pace) begin() { p.inFlight++ }
-
-// quit notes that nothing came of a request that began: it tells nothing.
-func (p *pace) quit() { p.inFlight-- }
 
 // done notes how a request ended.
 func (p *pace) done(now time.Time, err error) {

@@ -64,6 +64,13 @@ func (e *Engine) receipt(t task, up *wal.Upload) error {
 	if err != nil {
 		return fmt.Errorf("receipt: %w", err)
 	}
+	// The journal may have failed while the receipts did not: what the line says must
+	// be known after a power cut, or the object would be sent again and have two.
+	if e.unwritten.Load() != nil {
+		if err := e.store.Commit(); err != nil {
+			return fmt.Errorf("receipt of %s: %w", line.Key, err)
+		}
+	}
 	if err := e.store.Receipt(b); err != nil {
 		return fmt.Errorf("receipt of %s: %w", line.Key, err)
 	}
@@ -74,13 +81,13 @@ func (e *Engine) receipt(t task, up *wal.Upload) error {
 
 // settleReceipts frees what a power cut caught between its receipt and its
 // Freed, so that no object has two receipts.
-func (e *Engine) settleReceipts() error {
+func settleReceipts(store *wal.Store, stateDir string) error {
 	type extent struct {
 		stream, epoch string
 		start         int64
 	}
 	open := map[extent]objectID{}
-	e.store.View(func(s *wal.State) {
+	store.View(func(s *wal.State) {
 		for _, st := range s.Streams {
 			for i := range st.Objects {
 				if o := &st.Objects[i]; o.Dropped || o.Up != nil && o.Up.Done != nil {
@@ -92,9 +99,9 @@ func (e *Engine) settleReceipts() error {
 	if len(open) == 0 {
 		return nil
 	}
-	return ReadReceipts(e.cfg.StateDir, func(r Receipt) error {
+	return ReadReceipts(stateDir, func(r Receipt) error {
 		if id, ok := open[extent{r.Stream, r.Epoch, r.Start}]; ok {
-			e.store.Note(wal.Fact{Kind: wal.Freed, Stream: id.stream, Start: id.start})
+			store.Note(wal.Fact{Kind: wal.Freed, Stream: id.stream, Start: id.start})
 		}
 		return nil
 	})

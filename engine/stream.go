@@ -31,7 +31,10 @@ type stream struct {
 	malformed int64
 	state     string // of the source
 	losing    int64  // bytes lost for want of room since the last record that was taken in
-	err       error  // of the last sync
+	lostAt    time.Time
+	err       error // of the last sync
+
+	carrying sync.Mutex // held while the stream is told of a loss; before mu
 }
 
 // memoryBytes is how much may wait for its sync, over all streams.
@@ -152,6 +155,7 @@ func (st *stream) keep(ctx context.Context) {
 			st.wal.SealKept()
 		}
 		now := time.Now()
+		st.settleQuiet(now)
 		due := st.due(now)
 		if now.Before(retry) && due.Before(retry) {
 			due = retry
@@ -207,6 +211,9 @@ func (st *stream) due(now time.Time) time.Time {
 			return now
 		}
 		sooner(ends)
+	}
+	if at := st.quiet(); !at.IsZero() {
+		sooner(at)
 	}
 	switch {
 	case st.pending >= st.cfg.Sync.Bytes:

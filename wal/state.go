@@ -174,8 +174,8 @@ func (s *State) apply(f Fact) {
 			last.slot, last.posID, last.posOff = f.Slot, f.Epoch, f.Size
 		}
 	case Gap:
-		if f.End > f.Start { // what an object has of it is no gap, damaged or not
-			has := max(s.floor(st)-f.Start, 0)
+		if f.End > f.Start { // what an object has of it is no gap, damaged or not, and some may be counted
+			has := max(s.floor(st)-f.Start, min(st.counted, f.End)-f.Start, 0)
 			f.Start, f.Lost = f.Start+has, f.Lost-has
 			if f.Start >= f.End {
 				return

@@ -327,11 +327,21 @@ func (s *Store) View(fn func(*State)) {
 }
 
 // Receipt appends one line, a JSON object, to the receipts. Durable when it
-// returns nil.
+// returns nil. On a full disk it goes on in the journal's reserve.
 func (s *Store) Receipt(line []byte) error {
 	s.receipts.Lock()
 	defer s.receipts.Unlock()
-	return s.ledger.Append(line)
+	err := s.ledger.Append(line)
+	if journalFull(err) && s.freeReserve() {
+		err = s.ledger.Append(line)
+	}
+	return err
+}
+
+func (s *Store) freeReserve() bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.journal.freeReserve()
 }
 
 // Prepare makes a spare slot if there is none, so that the next roll need not.

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -189,6 +190,17 @@ func (s *Stream) SealKept() {
 	s.store.wake()
 }
 
+// Lose says that n bytes were lost behind the last record, for a loss that no
+// record follows to tell of it. They get offsets, a hole that the next Sync makes
+// known for good; the next object counts it as its gap.
+func (s *Stream) Lose(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal()
+	s.skip += n
+	s.appended += n
+}
+
 // Discard gives up what is not yet kept, as the policy drop_newest says: its
 // offsets become a hole that the next object counts as its gap.
 func (s *Stream) Discard() (bytes int64) {
@@ -196,9 +208,10 @@ func (s *Stream) Discard() (bytes int64) {
 	defer s.syncing.Unlock()
 	s.mu.Lock()
 	s.closeFrame()
-	for _, it := range s.items {
+	at, skip := s.appended, s.skip // of the first that is given up
+	for _, it := range slices.Backward(s.items) {
 		if f := it.frame; f != nil {
-			s.skip += f.skip
+			at, skip = f.offset, f.skip
 			s.lost += f.lost
 			s.lostUnk = s.lostUnk || f.flags&FlagLostUnknown != 0
 			s.drop(f)
@@ -210,7 +223,7 @@ func (s *Stream) Discard() (bytes int64) {
 	}
 	end := s.appended
 	bytes = end - s.kept
-	s.skip += bytes
+	s.skip = skip + end - at
 	s.kept = end
 	s.mu.Unlock()
 	if bytes > 0 {

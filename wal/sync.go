@@ -54,6 +54,24 @@ func (s *Stream) sync() error {
 			}
 		}
 	}
+	return s.hole()
+}
+
+// hole makes known for good what was lost behind the last record, if nothing has
+// come since: else the next frame tells of it.
+func (s *Stream) hole() error {
+	s.mu.Lock()
+	kept, end, quiet := s.kept, s.appended, s.cur == nil && len(s.items) == 0
+	s.mu.Unlock()
+	if kept == end || !quiet {
+		return nil
+	}
+	if err := s.store.Commit(Fact{Kind: Gap, Stream: s.id.stream, Start: kept, End: end, Lost: end - kept}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = end
 	return nil
 }
 

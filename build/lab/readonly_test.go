@@ -210,9 +210,13 @@ func TestAReadOnlyDiskStopsCaptureWithACountedGapAndUploadsGoOn(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	var archived, gap int64
 	seen := map[string]int{}
 	err = engine.ReadReceipts(at("mnt/state"), func(r engine.Receipt) error {
 		seen[r.Key]++
+		if gap += r.Gap; r.Stream == "noise" {
+			archived += r.Size
+		}
 		return nil
 	})
 	if err != nil {
@@ -222,6 +226,13 @@ func TestAReadOnlyDiskStopsCaptureWithACountedGapAndUploadsGoOn(t *testing.T) {
 		if seen[key] != 1 {
 			t.Errorf("%s has %d receipts", key, seen[key])
 		}
+	}
+	inspect, err := engine.Inspect(at("mnt/state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inspect.Streams[3]; archived+got.GapBytes != int64(sent) {
+		t.Errorf("%d bytes arrived; %d are archived, %d are counted as a gap", sent, archived, got.GapBytes)
 	}
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/seed-7270d448/dray/build/lab/powerfs"
+	"github.com/seed-7270d448/dray/wal"
 )
 
 // A sync that failed leaves bytes that can be read and look clean, and are not
@@ -56,5 +58,43 @@ func TestWhatAFailedSyncLeftInTheCacheIsWrittenAgainBeforeItIsBuiltOn(t *testing
 		if err := m.Unmount(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A receipt that cannot be written keeps its object waiting, and its slot from
+// being used again: it may use the journal's reserve.
+func TestReceiptsAreWrittenOnAFullDisk(t *testing.T) {
+	mnt := t.TempDir()
+	disk := powerfs.New(powerfs.Options{})
+	m, err := disk.Mount(mnt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := m.Unmount(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := wal.Open(wal.Options{Dir: filepath.Join(mnt, "state"), SlotBytes: 64 << 10, MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := false
+	disk.SetHook(func(op powerfs.Op) powerfs.Fault {
+		now := !full && op.Kind == powerfs.Write
+		full = full || now
+		return powerfs.Fault{Full: now}
+	})
+	for i := range 200 {
+		if err := s.Receipt(fmt.Appendf(nil, `{"number":%d,"text":"%01000d"}`, i, i)); err != nil {
+			t.Fatalf("receipt %d: %v", i, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	lines := 0
+	if err := wal.ReadReceipts(filepath.Join(mnt, "state"), func([]byte) error { lines++; return nil }); err != nil || lines != 200 {
+		t.Errorf("%d receipts are there, %v; want 200", lines, err)
 	}
 }
