@@ -11,6 +11,7 @@
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
 //	go run ./build/lab link             bad links: what gets through, beside other programs
 //	go run ./build/lab lies             a link that lies and breaks, in a network namespace
+//	go run ./build/lab soak             a day with a bad link, kills and power cuts, in minutes
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
 //
 // kill9 and stall run the real daemon, a real pseudo-terminal as its sensor and
@@ -43,6 +44,7 @@ var experiments = []experiment{
 	{"fleet", "many devices lose one service for an hour, in virtual time", fleet},
 	{"link", "bad links: what gets through, beside other programs", badLinks},
 	{"lies", "a link that lies and breaks, in a network namespace", lies},
+	{"soak", "a day with a bad link, kills and power cuts, in minutes", soak},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
 	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},
