@@ -120,6 +120,10 @@ func TestWhyThereIsNoSessionIsSaid(t *testing.T) {
 				t.Errorf("%s: %s: %v, after %v, want %q in it, after %v", name, op, e, e.RetryAfter, tt.text, tt.wait)
 			}
 		}
+		_, err := d.Create(t.Context(), u.Object)
+		if lacks := d.Lacks(transport.TrialCreate, err); (lacks == createSession) != (name == "no permission") {
+			t.Errorf("%s: a doctor is told that %q is lacking", name, lacks)
+		}
 		if got := len(w.asked) - len(w.of("session")); got > 0 {
 			t.Errorf("%s: %d requests without a session", name, got)
 		}
