@@ -16,9 +16,11 @@ func init() {
 	if err != nil || factor <= 0 || factor > 1 {
 		return
 	}
+	all := []*time.Duration{&rotWrong, &rotFailing}
 	for _, p := range []*pause{&pauseLink, &pauseService, &pauseDenied, &pauseSource, &pauseFlash} {
-		for _, d := range []*time.Duration{&p.least, &p.first, &p.most} {
-			*d = max(time.Duration(float64(*d)*factor), time.Microsecond)
-		}
+		all = append(all, &p.least, &p.first, &p.most)
+	}
+	for _, d := range all {
+		*d = max(time.Duration(float64(*d)*factor), time.Microsecond)
 	}
 }

@@ -15,8 +15,9 @@ import (
 // for so long, with no good one between. If what is read is not what was written,
 // half a minute is proof; if the disk fails to read at all, that may be heat, or
 // a reader that comes back, and has ten.
-const (
-	rotTries   = 3
+const rotTries = 3
+
+var (
 	rotWrong   = 30 * time.Second
 	rotFailing = 10 * time.Minute
 )

@@ -56,7 +56,7 @@ func TestASliceHasAKeyAndDigestsOfItsOwn(t *testing.T) {
 					if err != nil || r.part.CRC32C != crc32.Checksum(want, transport.Castagnoli) || !bytes.Equal(r.part.Sum, sum[:]) {
 						t.Errorf("part [%d,%d): CRC %08x, sum %x: %v", from, to, r.part.CRC32C, r.part.Sum, err)
 					}
-					if task.unread != (made.CRC != 0) {
+					if task.unread != (made.Flags == wal.FlagUnread) {
 						t.Errorf("part [%d,%d): unread %v, made %+v", from, to, task.unread, made)
 					}
 					body.Close()

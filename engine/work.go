@@ -284,7 +284,7 @@ func (e *Engine) send(ctx context.Context, r *result) {
 	receipt, err := r.dest.to.UploadPart(ctx, r.upload, r.part, body)
 	r.sent = body.Taken()
 	if err == nil {
-		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, CRC: made.CRC, Sum: made.Sum})
+		e.done(r, wal.Fact{Kind: wal.Stored, N: r.part.Number, ID: receipt.ETag, Flags: made.Flags, CRC: made.CRC, Sum: made.Sum})
 		return
 	}
 	e.failed(ctx, r, err)
@@ -314,7 +314,7 @@ func (e *Engine) digest(r *result, body *wal.Section) (made wal.Fact, err error)
 		return made, err
 	}
 	if r.unread {
-		made.CRC, r.part.CRC32C = crc.Sum32(), crc.Sum32()
+		made.Flags, made.CRC, r.part.CRC32C = wal.FlagUnread, crc.Sum32(), crc.Sum32()
 	}
 	if sum != nil {
 		r.part.Sum = sum.Sum(nil)

@@ -21,12 +21,12 @@ const (
 	Totals         // Start, End, Gaps, GapBytes, Lost, Flags: a stream's running figures (snapshots only)
 	Roll           // Slot, Start (base), Epoch and Size (the source's position behind the byte before base: its ID and offset): the stream's bytes from base on are in this slot
 	Gap            // Start, End, Lost, Flags: the offsets [Start, End) hold nothing; with End = Start bytes were lost at Start that never had offsets
-	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots): an object begins
+	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots), Size (part size), Name (destination), Hash, GapBytes (offsets before it that hold nothing): an object begins
 	Cut            // N, CRC, Sum, Flags: part N is whole and kept
 	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
 	Intent         // Op, Key, Device, Lost, Time, Flags: what is about to be tried for the first time; the first fixes the key, the gap and the time that the metadata tells
 	Begun          // ID: the destination's upload ID
-	Stored         // N, ID (ETag), CRC (if it was not known), Sum (if it was made anew): the destination holds part N
+	Stored         // N, ID (ETag), CRC and Flags (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
 	Reset          // N (how often so far; 0: that is of no matter): the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
@@ -72,7 +72,7 @@ const (
 	FlagLostUnknown uint8 = 1 << iota // bytes were lost, but not how many
 	FlagEstimated                     // the time of capture is a guess: the clock was not known
 	FlagSlice                         // of Opened: the object is a part of one that was sliced
-	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known
+	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known; of Stored: its CRC was not, and is told
 	FlagDamaged                       // of Dropped: its bytes cannot be read any more
 )
 

@@ -104,25 +104,12 @@ func (o *Object) setInline(p Part) { o.crc, o.sum, o.unread = p.CRC, p.Sum, p.Un
 func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	switch f.Kind {
 	case Cut:
-		if !o.Sealed() && f.N == o.NumParts()+1 {
+		if !o.Sealed() && f.N > o.NumParts() {
 			up := o.upload()
-			up.Parts = append(up.Parts, f.part())
+			up.Parts = append(unread(up.Parts, f.N-1), f.part())
 		}
 	case Sealed:
-		if o.Sealed() || f.End <= o.Start {
-			return
-		}
-		size := s.layouts[o.layout].PartSize
-		n := int((f.End - o.Start + size - 1) / size)
-		switch {
-		case o.Up == nil && n == 1:
-			o.setInline(f.part())
-		case o.Up != nil && n == len(o.Up.Parts)+1:
-			o.Up.Parts = append(o.Up.Parts, f.part())
-		case o.Up == nil || n != len(o.Up.Parts):
-			return // parts are missing from a damaged journal: start-up cuts it again from the bytes
-		}
-		o.End = f.End
+		s.seal(o, f)
 	case Intent:
 		up := o.upload()
 		up.Op = f.Op
@@ -139,13 +126,16 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 	case Stored, Missing:
 		if up := o.Up; up != nil && f.N >= 1 && f.N <= len(up.Parts) {
 			p := &up.Parts[f.N-1]
+			if p.Unread && f.Kind == Stored {
+				if f.Flags&FlagUnread == 0 {
+					return // a Cut was lost: without its digests the part cannot be completed, so it is sent again
+				}
+				p.CRC, p.Unread = f.CRC, false // it was read to be sent
+			}
 			// A part that was on its way while its upload was called gone is of no use
 			// to the next one.
 			if f.Kind == Missing || up.ID != "" {
 				p.Stored, p.ETag = f.Kind == Stored, f.ID
-			}
-			if p.Unread && f.Kind == Stored { // it was read to be sent
-				p.CRC, p.Unread = f.CRC, false
 			}
 			if f.Sum != "" { // it had to be made anew
 				p.Sum = f.Sum
@@ -214,12 +204,13 @@ func (st *StreamState) tell(at, lost int64, unknown bool) {
 }
 
 // facts puts the facts that rebuild o.
-func (o *Object) facts(stream uint32, put func(Fact)) {
+func (o *Object) facts(stream uint32, l Layout, put func(Fact)) {
 	f := func(f Fact) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	opened := Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice)}
+	opened := Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice),
+		Size: l.PartSize, Name: l.Destination, Hash: l.Hash}
 	if o.Fixed {
 		opened.Time = o.Time
 		opened.Flags |= bit(o.Estimated, FlagEstimated)
@@ -242,7 +233,8 @@ func (up *Upload) facts(o *Object, f func(Fact)) {
 		f(Fact{Kind: Cut, N: i + 1, CRC: p.CRC, Sum: p.Sum, Flags: bit(p.Unread, FlagUnread)})
 	}
 	if o.Sealed() {
-		f(Fact{Kind: Sealed, End: o.End})
+		last := up.Parts[len(up.Parts)-1] // told twice: flash rots
+		f(Fact{Kind: Sealed, End: o.End, CRC: last.CRC, Sum: last.Sum, Flags: bit(last.Unread, FlagUnread)})
 	}
 	if up.Resets > 0 {
 		f(Fact{Kind: Reset, N: up.Resets})

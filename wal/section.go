@@ -44,7 +44,7 @@ type Section struct {
 	index  int // of the extent that reader has open
 	chain  chain
 	frame  []byte // payload of the frame at chain.at - len(frame)
-	mono   int64  // boot clock of that frame
+	head   header // of that frame
 	broken *DamageError
 }
 
@@ -94,7 +94,7 @@ func (s *Section) Damage() *DamageError { return s.broken }
 
 // Captured is when the frame that the last Read gave bytes of was begun: the
 // start-up, and its boot clock in nanoseconds.
-func (s *Section) Captured() (run uint32, mono int64) { return s.chain.run, s.mono }
+func (s *Section) Captured() (run uint32, mono int64) { return s.head.run, s.head.mono }
 
 // Seek implements io.Seeker over the section. It reads nothing.
 func (s *Section) Seek(offset int64, whence int) (int64, error) {
@@ -153,7 +153,7 @@ func (s *Section) load() error {
 			if h, s.frame, ok, err = s.chain.next(s.reader); err != nil || !ok {
 				return s.damage(err)
 			}
-			s.mono = h.mono
+			s.head = h
 			return nil
 		}
 		s.chain.run, s.chain.at, s.chain.pos = h.run, h.end(), s.chain.pos+h.blocks()

@@ -39,6 +39,7 @@ func (s *State) slice(st *StreamState, o *Object, f Fact) {
 	tail := Object{Start: o.Start + f.Size, End: o.End, Time: o.Time, Run: o.Run, layout: o.layout, Fixed: o.Fixed, Estimated: o.Estimated, Slice: true}
 	if f.Mono != 0 {
 		tail.Time, tail.Run, tail.Fixed, tail.Estimated = f.Mono, cmp.Or(f.Run, o.Run), false, false
+		s.clock(tail.Run, f.Mono, 0, Unknown)
 	}
 	tail.setParts(rest, partSize)
 	o.End, o.Slice = tail.Start, true

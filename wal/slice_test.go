@@ -86,7 +86,7 @@ func TestAnUnreadPartIsKnownOnceItIsStored(t *testing.T) {
 	s := fold([]Fact{{Kind: Made, Stream: 1, Name: "a"}, {Kind: Shaped, Stream: 1, Size: 100}, {Kind: Opened, Stream: 1}, {Kind: Cut, Stream: 1, N: 1, CRC: 1},
 		{Kind: Sealed, Stream: 1, End: 150, CRC: 3}, {Kind: Sliced, Stream: 1, Size: 120},
 		{Kind: Intent, Stream: 1, Op: OpCreate, Key: "k"}, {Kind: Begun, Stream: 1, ID: "u"},
-		{Kind: Stored, Stream: 1, N: 1, ID: "e1", CRC: 99}, {Kind: Stored, Stream: 1, N: 2, ID: "e2", CRC: 42, Sum: "s"}})
+		{Kind: Stored, Stream: 1, N: 1, ID: "e1", CRC: 99}, {Kind: Stored, Stream: 1, N: 2, ID: "e2", Flags: FlagUnread, CRC: 42, Sum: "s"}})
 	s = fold(snapshotOf(s))
 	o := &s.Streams[0].Objects[0]
 	if p, _, _ := s.Part(o, 1); p != (Part{CRC: 1, Stored: true, ETag: "e1"}) {

@@ -41,7 +41,7 @@ func (p *slots) path(n uint32) string { return filepath.Join(p.dir, fmt.Sprintf(
 
 // openSlots reads the folder, made if absent. used are the slots that the
 // journal knows. Unfinished slot files are removed; so are spare ones above the limit.
-func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]bool) (*slots, error) {
+func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]uint32) (*slots, error) {
 	p := &slots{dir: dir, slotBytes: slotBytes, maxBytes: maxBytes, minFree: minFree, made: map[uint32]bool{}, bad: map[uint32]bool{}, gone: map[uint32]bool{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
@@ -56,12 +56,12 @@ func openSlots(dir string, slotBytes, maxBytes, minFree int64, used map[uint32]b
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("spool: %w", err)
-		case strings.HasSuffix(e.Name(), ".new"), ok && info.Size() != slotBytes && !used[n]:
+		case strings.HasSuffix(e.Name(), ".new"), ok && info.Size() != slotBytes && used[n] == 0:
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return nil, fmt.Errorf("spool: %w", err)
 			}
 		case ok:
-			p.made[n] = used[n]
+			p.made[n] = used[n] != 0
 		}
 	}
 	for _, n := range p.spare() {

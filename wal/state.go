@@ -127,8 +127,9 @@ func (s *State) floor(st *StreamState) int64 {
 	return o.Start + int64(o.NumParts())*s.layouts[o.layout].PartSize
 }
 
-// apply folds one fact in. It is total: a fact about something that is not
-// there (a journal damaged in the middle) changes nothing. Seeing facts a second
+// apply folds one fact in. It is total: of what a journal damaged in the middle
+// leaves out, it infers what follows from the facts that are there (revive.go);
+// the rest changes nothing. Seeing facts a second
 // time, in their order, changes nothing either: start-up derives from the newest
 // slot what may have been journalled already.
 func (s *State) apply(f Fact) {
@@ -148,31 +149,25 @@ func (s *State) apply(f Fact) {
 	case Figure:
 		s.figure(f)
 		return
-	case Made:
-		if int(f.Stream) == len(s.Streams)+1 {
-			s.Streams = append(s.Streams, &StreamState{ID: f.Stream, Name: f.Name, Epoch: f.Epoch, layout: s.intern(Layout{PartSize: 8 << 20})})
-		}
-		return
 	}
-	st := s.Stream(f.Stream)
+	st := s.need(f.Stream)
 	if st == nil {
 		return
 	}
 	switch f.Kind {
+	case Made:
+		if st.Epoch == 0 {
+			st.Name, st.Epoch = f.Name, f.Epoch
+		}
 	case Shaped:
 		if f.Size > 0 {
-			st.layout = s.intern(Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash})
+			s.shaped(st, Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash})
 		}
 	case Totals:
 		st.freed, st.counted, st.Gaps, st.GapBytes = f.End, f.Start, f.Gaps, f.GapBytes
 		st.carry, st.carryUnk = f.Lost, f.Flags&FlagLostUnknown != 0
 	case Roll:
-		if n := len(st.slots); n == 0 || st.slots[n-1].base < f.Start {
-			st.slots = append(st.slots, extent{f.Slot, f.Start, f.Epoch, f.Size})
-		} else if last := &st.slots[n-1]; last.base == f.Start && last.slot != f.Slot {
-			s.idle = append(s.idle, last.slot) // nothing was kept in it
-			last.slot, last.posID, last.posOff = f.Slot, f.Epoch, f.Size
-		}
+		s.roll(st, f)
 	case Gap:
 		if f.End > f.Start { // what an object has of it is no gap, damaged or not, and some may be counted
 			has := max(s.floor(st)-f.Start, min(st.counted, f.End)-f.Start, 0)
@@ -189,7 +184,11 @@ func (s *State) apply(f Fact) {
 		s.clock(f.Run, f.Mono, 0, Unknown)
 		s.open(st, f)
 	default:
-		if o := st.Object(f.Start); o != nil {
+		o := st.Object(f.Start)
+		if o == nil {
+			o = s.revive(st, f)
+		}
+		if o != nil {
 			s.applyObject(st, o, f)
 		}
 	}
@@ -215,24 +214,6 @@ func (s *State) figure(f Fact) {
 
 // Figure returns the figure of that name, a zero Fact if there is none.
 func (s *State) Figure(name string) Fact { return s.figures[name] }
-
-func (s *State) open(st *StreamState, f Fact) {
-	if o := st.last(); o != nil && (o.Start >= f.Start || !o.Sealed()) {
-		return
-	}
-	if f.Start < st.freed {
-		return
-	}
-	if f.Lost > 0 || f.Flags&FlagLostUnknown != 0 {
-		st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
-	}
-	o := Object{Start: f.Start, End: -1, Time: f.Mono, Run: f.Run, layout: st.layout, Gap: st.carry, GapUnknown: st.carryUnk, Slice: f.Flags&FlagSlice != 0}
-	if f.Time != 0 {
-		o.Time, o.Fixed, o.Estimated = f.Time, true, f.Flags&FlagEstimated != 0
-	}
-	st.carry, st.carryUnk = 0, false
-	st.Objects = append(st.Objects, o)
-}
 
 func (st *StreamState) lose(n int64, unknown bool) {
 	st.Gaps++
@@ -305,29 +286,38 @@ func (s *State) Facts() iter.Seq[Fact] {
 				return
 			}
 		}
+		// Once more what all the rest hangs on: flash rots.
+		put(Fact{Kind: Identity, Epoch: s.Epoch, Name: s.Machine})
+		s.bootFacts(put)
+		for _, st := range s.Streams {
+			put(Fact{Kind: Made, Stream: st.ID, Name: st.Name, Epoch: st.Epoch})
+			put(st.shape(s))
+			put(st.totals())
+		}
 	}
 }
 
 func (s *State) streamFacts(st *StreamState, put func(Fact)) {
 	put(Fact{Kind: Made, Stream: st.ID, Name: st.Name, Epoch: st.Epoch})
-	shaped := -1
-	shape := func(i uint16) {
-		if l := s.layouts[i]; int(i) != shaped {
-			put(Fact{Kind: Shaped, Stream: st.ID, Size: l.PartSize, Name: l.Destination, Hash: l.Hash})
-			shaped = int(i)
-		}
-	}
+	put(st.shape(s))
 	for i := range st.Objects {
 		o := &st.Objects[i]
-		shape(o.layout)
-		o.facts(st.ID, put)
+		o.facts(st.ID, s.layouts[o.layout], put)
 	}
-	shape(st.layout)
 	for _, e := range st.slots {
 		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base, Epoch: e.posID, Size: e.posOff})
 	}
 	// Last, since the gaps of the objects above were counted again as they were opened.
-	put(Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: bit(st.carryUnk, FlagLostUnknown)})
+	put(st.totals())
+}
+
+func (st *StreamState) shape(s *State) Fact {
+	l := s.layouts[st.layout]
+	return Fact{Kind: Shaped, Stream: st.ID, Size: l.PartSize, Name: l.Destination, Hash: l.Hash}
+}
+
+func (st *StreamState) totals() Fact {
+	return Fact{Kind: Totals, Stream: st.ID, Start: st.counted, End: st.freed, Gaps: st.Gaps, GapBytes: st.GapBytes, Lost: st.carry, Flags: bit(st.carryUnk, FlagLostUnknown)}
 }
 
 func bit(on bool, f uint8) uint8 {

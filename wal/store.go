@@ -112,23 +112,21 @@ func (s *Store) open(o Options) (err error) {
 	for _, kept := range report.Kept {
 		s.note("journal: a damaged or newer generation is kept in %s", kept)
 	}
+	spool := filepath.Join(o.Dir, "spool")
+	if err := s.adopt(spool); err != nil {
+		return err
+	}
+	s.nameLost()
 	if err := s.identify(o.Machine, o.Boot); err != nil {
 		return err
 	}
-	spool := filepath.Join(o.Dir, "spool")
 	if len(s.state.Streams) == 0 {
 		if err := s.setAside(spool); err != nil {
 			return err
 		}
 	}
-	used := map[uint32]bool{}
-	for _, st := range s.state.Streams {
-		for _, e := range st.slots {
-			used[e.slot] = true
-		}
-	}
 	s.state.idle = nil
-	if s.slots, err = openSlots(spool, o.SlotBytes, o.MaxBytes, o.MinFree, used); err != nil {
+	if s.slots, err = openSlots(spool, o.SlotBytes, o.MaxBytes, o.MinFree, s.usedSlots()); err != nil {
 		return err
 	}
 	s.slots.wear = s.wear
@@ -139,6 +137,7 @@ func (s *Store) open(o Options) (err error) {
 		}
 		s.streams[st.ID] = stream
 	}
+	s.complete()
 	// Last: it syncs the folder, with the names of journal and spool in it.
 	var notes []string
 	s.ledger, notes, err = openLedger(o.Dir, sizes.ledger)
@@ -164,11 +163,15 @@ func Read(dir string) (*Store, error) {
 	s.wear = &wear{began: time.Now()}
 	s.wear.load(s.state.Figure(wearFigure))
 	s.slots = &slots{dir: filepath.Join(dir, "spool"), made: map[uint32]bool{}, bad: map[uint32]bool{}}
+	if err := s.adopt(s.slots.dir); err != nil {
+		return nil, err
+	}
 	for _, st := range s.state.Streams {
 		if s.streams[st.ID], err = s.recover(st); err != nil {
 			return nil, err
 		}
 	}
+	s.complete()
 	return s, nil
 }
 
