@@ -16,7 +16,12 @@ type Report struct {
 	Epoch    string         `json:"epoch"`
 	Run      uint32         `json:"run"`
 	Clean    bool           `json:"clean_stop"` // the last run ended in order
+	Clock    string         `json:"clock"`      // how far its last boot knew the time, as ClockStatus.Trust
+	Flash    FlashStatus    `json:"flash"`
 	Receipts int            `json:"receipts"`
+	Waiting  int64          `json:"waiting_bytes"`           // kept, not yet archived
+	Oldest   time.Time      `json:"oldest_waiting,omitzero"` // when the first of them was captured
+	Damaged  *int64         `json:"damaged_bytes,omitempty"` // of those; only from ReadAll
 	Streams  []StreamReport `json:"streams"`
 	Objects  []ObjectReport `json:"objects"` // live ones, in stream order
 	Notes    []string       `json:"notes,omitempty"`
@@ -67,13 +72,22 @@ func Inspect(stateDir string) (Report, error) {
 	r := Report{StateDir: stateDir, Streams: []StreamReport{}, Objects: []ObjectReport{}, Notes: s.Notes()}
 	s.View(func(state *wal.State) {
 		r.Epoch, r.Run, r.Clean = wal.EpochText(state.Epoch), state.Run, state.Stopped
+		_, trust := state.Clock(0)
+		r.Clock = trust.String()
+		_, all := s.Wear()
+		r.Flash = flashStatus(all, 0)
 		for _, st := range state.Streams {
 			kept := s.Kept(st.ID)
 			r.Streams = append(r.Streams, StreamReport{Name: st.Name, Epoch: wal.EpochText(st.Epoch), Kept: kept, Archived: min(st.Archived(), kept),
 				Waiting: waitingBytes(st, kept), Gaps: st.Gaps, GapBytes: st.GapBytes, Slots: st.Slots(), Objects: len(st.Objects)})
 			for i := range st.Objects {
-				r.Objects = append(r.Objects, objectReport(state, st, &st.Objects[i], kept))
+				o := objectReport(state, st, &st.Objects[i], kept)
+				r.Objects = append(r.Objects, o)
+				if !st.Objects[i].Dropped && (r.Oldest.IsZero() || o.FirstTime.Before(r.Oldest)) {
+					r.Oldest = o.FirstTime
+				}
 			}
+			r.Waiting += waitingBytes(st, kept)
 		}
 	})
 	err = ReadReceipts(stateDir, func(Receipt) error { r.Receipts++; return nil })
@@ -92,6 +106,33 @@ func waitingBytes(st *wal.StreamState, kept int64) (n int64) {
 		}
 	}
 	return n
+}
+
+// ReadAll reads every byte that waits, and counts those that are damaged.
+func (r *Report) ReadAll() error {
+	var damaged int64
+	err := ExportObjects(r.StateDir, ExportSelection{}, func(string) (io.WriteCloser, error) { return nowhere{io.Discard}, nil },
+		func(o ExportReport) error { damaged += o.Damaged(); return nil })
+	r.Damaged = &damaged
+	return err
+}
+
+type nowhere struct{ io.Writer }
+
+// Close does nothing.
+func (nowhere) Close() error { return nil }
+
+// health says in a line how well the folder is.
+func (r *Report) health() string {
+	switch {
+	case r.Damaged != nil && *r.Damaged > 0:
+		return fmt.Sprintf("BAD: %d bytes that wait cannot be read; dray export gives the others", *r.Damaged)
+	case len(r.Notes) > 0:
+		return "look at the notes below"
+	case r.Damaged != nil:
+		return "good: every byte that waits was read"
+	}
+	return "good, as far as its journal and newest slots say; --check reads every byte that waits"
 }
 
 func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int64) ObjectReport {
@@ -131,7 +172,12 @@ func (r Report) WriteText(w io.Writer) error {
 	if r.Clean {
 		how = "ended in order"
 	}
-	fmt.Fprintf(w, "%s: epoch %s, run %d %s, %d receipts\n\n", r.StateDir, r.Epoch, r.Run, how, r.Receipts)
+	fmt.Fprintf(w, "%s: epoch %s, run %d %s, %d receipts\n", r.StateDir, r.Epoch, r.Run, how, r.Receipts)
+	fmt.Fprintf(w, "health: %s\n", r.health())
+	if r.Waiting > 0 {
+		fmt.Fprintf(w, "%d bytes wait, the oldest since %s; ", r.Waiting, r.Oldest.Format(time.RFC3339))
+	}
+	fmt.Fprintf(w, "%d bytes were written to flash in its life; its clock was %s\n\n", r.Flash.WrittenBytes, r.Clock)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "STREAM\tKEPT\tARCHIVED\tWAITING\tGAPS\tSLOTS\tOBJECTS")
 	for _, s := range r.Streams {

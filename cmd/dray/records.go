@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -102,6 +101,7 @@ var inspectCommand = command{
 	setup: func(fs *flag.FlagSet) action {
 		state := stateFlags(fs)
 		asJSON := fs.Bool("json", false, "print JSON")
+		check := fs.Bool("check", false, "read every byte that waits; exit with 1 if some are damaged")
 		return func(_ context.Context, out console, args []string) error {
 			if err := noArgs(args); err != nil {
 				return err
@@ -114,63 +114,20 @@ var inspectCommand = command{
 			if err != nil {
 				return err
 			}
+			if *check {
+				if err := report.ReadAll(); err != nil {
+					return err
+				}
+			}
 			if *asJSON {
-				return json.NewEncoder(out.Out).Encode(report)
+				err = json.NewEncoder(out.Out).Encode(report)
+			} else {
+				err = report.WriteText(out.Out)
 			}
-			return report.WriteText(out.Out)
+			if err == nil && report.Damaged != nil && *report.Damaged > 0 {
+				return fmt.Errorf("%d bytes are damaged on flash", *report.Damaged)
+			}
+			return err
 		}
 	},
-}
-
-var exportCommand = command{
-	name: "export", short: "copy the bytes that a state folder still holds",
-	long: `Bytes go to standard output or to a new file, what was copied and what was
-missing to standard error. --from and --to are offsets in the stream.`,
-	setup: func(fs *flag.FlagSet) action {
-		state := stateFlags(fs)
-		stream := fs.String("stream", "", "the `NAME` of the stream; needed if there are several")
-		from := fs.Int64("from", 0, "begin at `OFFSET`")
-		to := fs.Int64("to", 0, "end before `OFFSET`; 0 for all that is kept")
-		epoch := fs.String("epoch", "", "of several streams with one name, that of `EPOCH` (default: the newest)")
-		file := fs.String("o", "", "write to the new `FILE`")
-		return func(_ context.Context, out console, args []string) error {
-			if err := noArgs(args); err != nil {
-				return err
-			}
-			if *from < 0 || *to < 0 || *to > 0 && *to < *from {
-				return usagef("--from %d --to %d is no range", *from, *to)
-			}
-			dir, err := state()
-			if err != nil {
-				return err
-			}
-			selection := engine.ExportSelection{Stream: *stream, Epoch: *epoch, From: *from, To: *to}
-			if *file != "" {
-				return exportTo(*file, dir, selection, out.Err)
-			}
-			if text.IsTerminal(out.Out) {
-				return usagef("bytes do not go to a terminal; use -o FILE or a pipe")
-			}
-			return export(out.Out, dir, selection, out.Err)
-		}
-	},
-}
-
-// exportTo writes to a file that does not exist yet: no export overwrites another.
-func exportTo(path, dir string, selection engine.ExportSelection, report io.Writer) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	err = export(f, dir, selection, report)
-	return errors.Join(err, f.Close())
-}
-
-func export(w io.Writer, dir string, selection engine.ExportSelection, report io.Writer) error {
-	b := bufio.NewWriterSize(w, 64<<10)
-	result, err := engine.Export(dir, selection, b)
-	if err = errors.Join(err, b.Flush()); err != nil {
-		return err
-	}
-	return json.NewEncoder(report).Encode(result)
 }
