@@ -3,6 +3,7 @@
 //
 //	go run ./build/bench                    1 GiB, http and https, parts of 5, 64 and 512 MiB, three checksums
 //	go run ./build/bench -n 4GiB -tls=false
+//	go run ./build/bench -n 4GiB -s3=false -vault 1MiB,4GiB
 //
 // CPU is user and system time of the measured process alone, as the kernel
 // counts it; the server, and the bench that fills the pipe, are not in it. All
@@ -42,8 +43,10 @@ func bench(ctx context.Context, args []string) error {
 	size, parts := byteSize(1<<30), sizes{5 << 20, 64 << 20, 512 << 20}
 	fs.Var(&size, "n", "bytes to send, such as 1GiB")
 	fs.Var(&parts, "parts", "part sizes of dray, comma-separated")
+	buckets := fs.Bool("s3", true, "measure the way to S3")
 	tls := fs.Bool("tls", true, "measure https too")
 	others := fs.Bool("others", true, "measure curl and s5cmd too, where installed")
+	vault := fs.String("vault", "8MiB,512MiB", "part sizes of dray to a Glacier vault, comma-separated; empty: not measured")
 	dir := fs.String("dir", "", "where to put the spool and the server's folder; default: the temporary folder")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -52,7 +55,13 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := r.all(ctx, *tls, *others, parts)
+	var rows []row
+	if *buckets {
+		rows, err = r.all(ctx, *tls, *others, parts)
+	}
+	if err == nil && *vault != "" {
+		rows, err = r.vaults(ctx, rows, *vault)
+	}
 	printTable(os.Stdout, int64(size), rows)
 	return errors.Join(err, r.Close())
 }
@@ -86,6 +95,23 @@ func (r *rig) all(ctx context.Context, tls, others bool, parts sizes) (rows []ro
 			}
 			rows = append(rows, got)
 		}
+	}
+	return rows, nil
+}
+
+// vaults measures the way to a Glacier vault, which wants two hashes of each part.
+func (r *rig) vaults(ctx context.Context, rows []row, list string) ([]row, error) {
+	var parts sizes
+	if err := parts.Set(list); err != nil {
+		return rows, err
+	}
+	for _, p := range parts {
+		fmt.Fprintf(os.Stderr, "dray to a vault, parts of %s …\n", p.String())
+		got, err := r.measureVault(ctx, p)
+		if err != nil {
+			return rows, fmt.Errorf("dray to a vault: %w", err)
+		}
+		rows = append(rows, got)
 	}
 	return rows, nil
 }

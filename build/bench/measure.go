@@ -115,26 +115,60 @@ func (r *rig) measure(ctx context.Context, s subject, secure bool) (got row, err
 		return got, err
 	}
 	got = row{name: s.name(), secure: secure}
+	err = r.watch(cmd, &got, s.piped(), func() (int64, error) { return storedBytes(gateway.BucketDir) })
+	return got, err
+}
+
+// measureVault has dray carry the input to a simulated Glacier vault, over http.
+func (r *rig) measureVault(ctx context.Context, partSize byteSize) (got row, err error) {
+	work, err := os.MkdirTemp(r.dir, "run-")
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	v, err := transporttest.NewVault(transporttest.VaultOptions{Dir: filepath.Join(work, "vault")})
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	archive := fmt.Sprintf("type: glacier\n    endpoint: %s\n    region: %s\n    vault: %s", v.Endpoint, v.Region, v.Name)
+	d := dray{partSize: partSize}
+	cmd, err := d.carry(ctx, r, archive, keys(v.Keys.AccessKeyID, v.Keys.SecretAccessKey), work)
+	if err != nil {
+		return got, err
+	}
+	got = row{name: d.name() + ", vault"}
+	err = r.watch(cmd, &got, d.piped(), func() (total int64, err error) {
+		for _, a := range v.Archives() {
+			total += a.Size
+		}
+		if n := len(v.Archives()); n != 1 {
+			err = fmt.Errorf("%d archives", n)
+		}
+		return total, err
+	})
+	return got, err
+}
+
+// watch runs cmd, measures it, and checks that all bytes arrived.
+func (r *rig) watch(cmd *exec.Cmd, got *row, piped bool, stored func() (int64, error)) (err error) {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	began := time.Now()
 	if got.rss, got.reads, err = runWatched(cmd); err != nil {
-		return got, fmt.Errorf("%w; it said:\n%.4000s", err, said.String())
+		return fmt.Errorf("%w; it said:\n%.4000s", err, said.String())
 	}
 	got.wall = time.Since(began)
-	if s.piped() {
+	if piped {
 		got.reads = max(got.reads-r.size, 0)
 	}
 	got.system = cmd.ProcessState.SystemTime()
 	got.cpu = cmd.ProcessState.UserTime() + got.system
-	arrived, err := storedBytes(gateway.BucketDir)
-	if err != nil {
-		return got, err
+	arrived, err := stored()
+	if err == nil && arrived != r.size {
+		err = fmt.Errorf("%d bytes arrived of %d; it said:\n%.4000s", arrived, r.size, said.String())
 	}
-	if arrived != r.size {
-		return got, fmt.Errorf("%d bytes arrived of %d; it said:\n%.4000s", arrived, r.size, said.String())
-	}
-	return got, nil
+	return err
 }
 
 // runWatched runs cmd and returns the peak of its resident memory and how much

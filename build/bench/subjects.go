@@ -41,7 +41,6 @@ func (dray) program(r *rig) string { return r.dray }
 func (dray) piped() bool           { return true }
 
 func (d dray) command(ctx context.Context, r *rig, g *transporttest.Gateway, work string) (*exec.Cmd, error) {
-	config := filepath.Join(work, "dray.yaml")
 	more := ""
 	if g.CAFile != "" {
 		more = "\n    ca_file: " + g.CAFile
@@ -49,6 +48,17 @@ func (d dray) command(ctx context.Context, r *rig, g *transporttest.Gateway, wor
 	if d.checksum != "" {
 		more += "\n    checksum: " + d.checksum
 	}
+	archive := fmt.Sprintf(`type: s3
+    endpoint: %s
+    path_style: true
+    region: %s
+    bucket: %s%s`, g.Endpoint, g.Region, g.Bucket, more)
+	return d.carry(ctx, r, archive, keys(g.AccessKeyID, g.SecretAccessKey), work)
+}
+
+// carry returns what sends the input to an archive, as the config describes it.
+func (d dray) carry(ctx context.Context, r *rig, archive string, keys []string, work string) (*exec.Cmd, error) {
+	config := filepath.Join(work, "dray.yaml")
 	const mib = 1 << 20
 	object := (r.size+mib-1)/mib + 1 // all in one object
 	text := fmt.Sprintf(`device: bench
@@ -61,17 +71,13 @@ streams:
     destination: archive
 destinations:
   - name: archive
-    type: s3
-    endpoint: %s
-    path_style: true
-    region: %s
-    bucket: %s%s
-`, filepath.Join(work, "state"), object+object/8+64, object, d.partSize.String(), g.Endpoint, g.Region, g.Bucket, more)
+    %s
+`, filepath.Join(work, "state"), object+object/8+64, object, d.partSize.String(), archive)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, r.dray, "run", "--drain", "-c", config)
-	cmd.Env = append(os.Environ(), keys(g)...)
+	cmd.Env = append(os.Environ(), keys...)
 	cmd.Env = append(cmd.Env, "RUNTIME_DIRECTORY=", "NOTIFY_SOCKET=")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -123,12 +129,12 @@ func (s5cmd) command(ctx context.Context, r *rig, g *transporttest.Gateway, _ st
 		args = append(args, "--no-verify-ssl")
 	}
 	cmd := exec.CommandContext(ctx, "s5cmd", append(args, "cp", r.file, "s3://"+g.Bucket+"/input")...)
-	cmd.Env = append(os.Environ(), keys(g)...)
+	cmd.Env = append(os.Environ(), keys(g.AccessKeyID, g.SecretAccessKey)...)
 	cmd.Env = append(cmd.Env, "AWS_REGION="+g.Region)
 	return cmd, nil
 }
 
 // keys are the server's credentials as environment variables.
-func keys(g *transporttest.Gateway) []string {
-	return []string{"AWS_ACCESS_KEY_ID=" + g.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + g.SecretAccessKey}
+func keys(id, secret string) []string {
+	return []string{"AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + secret}
 }

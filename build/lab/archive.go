@@ -28,6 +28,9 @@ type object struct {
 
 // objects returns what the archive holds, in key order.
 func (r *rig) objects(ctx context.Context) ([]object, error) {
+	if r.vault != nil {
+		return vaultObjects(r.vault)
+	}
 	dir := r.archiveDir()
 	if r.gateway != nil {
 		dir = r.gateway.BucketDir
@@ -115,6 +118,9 @@ func directClient(g *transporttest.Gateway) *s3.Client {
 
 // leftUploads returns the keys of uploads that nobody finished.
 func (r *rig) leftUploads(ctx context.Context) ([]string, error) {
+	if r.vault != nil {
+		return r.vault.Uploads(), nil
+	}
 	if r.gateway == nil {
 		return nil, nil
 	}

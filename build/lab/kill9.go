@@ -34,7 +34,7 @@ func kill9(ctx context.Context, args []string) (*report, error) {
 	var (
 		n        = fs.Int("n", 200, "kills")
 		seed     = fs.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments")
-		dest     = fs.String("dest", "s3", "s3 or local")
+		dest     = fs.String("dest", "s3", "s3, glacier or local")
 		rate     = fs.Int("rate", 1<<20, "of the sensor, bytes a second; 92160 is 921600 baud")
 		link     = fs.Int("link", 16<<20, "of a connection to the archive, bytes a second")
 		interval = fs.Duration("sync", time.Second, "sync interval")
@@ -167,7 +167,10 @@ func (r *rig) judge(ctx context.Context, cuts []cut, bound time.Duration, out *r
 	for _, key := range left {
 		out.violation("an upload of %s is left behind", key)
 	}
-	if r.proxy != nil {
+	switch {
+	case r.vault != nil:
+		r.judgeVault(out, bytes)
+	case r.proxy != nil:
 		r.judgeUploads(out, bytes)
 	}
 	return nil

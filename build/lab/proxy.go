@@ -76,6 +76,13 @@ func (p *proxy) Close() error {
 	return err
 }
 
+// bytes returns how many bytes of bodies came, those cut off included.
+func (p *proxy) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
+}
+
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 	if r.Method == http.MethodPut {
 		r.Body = &slowBody{ReadCloser: r.Body, p: p, began: time.Now()}

@@ -27,8 +27,9 @@ type rig struct {
 	program string
 	config  string
 	feed    *feed
-	gateway *transporttest.Gateway // nil if the archive is a folder
-	proxy   *proxy                 // before the gateway
+	gateway *transporttest.Gateway // nil if the archive is no bucket
+	vault   *transporttest.Vault   // nil if the archive is no vault
+	proxy   *proxy                 // before either
 	env     []string               // of the daemon, besides the lab's own
 
 	cmd    *exec.Cmd
@@ -40,7 +41,7 @@ type rig struct {
 
 // rigConfig says what to build.
 type rigConfig struct {
-	dest      string // "s3" or "local"
+	dest      string // "s3", "glacier" or "local"
 	tags      string // build tags of the daemon
 	rate      int    // of the sensor, bytes a second
 	lines     int    // of the sensor, 0: no end
@@ -76,6 +77,7 @@ func newRig(ctx context.Context, c rigConfig) (r *rig, err error) {
 		return nil, err
 	}
 	archive := fmt.Sprintf("type: local\n    path: %s", r.archiveDir())
+	partMiB := 5
 	switch c.dest {
 	case "local":
 		if err := os.Mkdir(r.archiveDir(), 0o755); err != nil {
@@ -91,8 +93,18 @@ func newRig(ctx context.Context, c rigConfig) (r *rig, err error) {
 		archive = fmt.Sprintf("type: s3\n    endpoint: %s\n    path_style: true\n    region: %s\n    bucket: %s",
 			r.proxy.Endpoint, r.gateway.Region, r.gateway.Bucket)
 		r.env = append(r.env, "AWS_ACCESS_KEY_ID="+r.gateway.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+r.gateway.SecretAccessKey)
+	case "glacier":
+		partMiB = 4
+		if r.vault, err = transporttest.NewVault(transporttest.VaultOptions{}); err != nil {
+			return nil, err
+		}
+		if r.proxy, err = newProxy(r.vault.Endpoint, c.link); err != nil {
+			return nil, err
+		}
+		archive = fmt.Sprintf("type: glacier\n    endpoint: %s\n    region: %s\n    vault: %s", r.proxy.Endpoint, r.vault.Region, r.vault.Name)
+		r.env = append(r.env, "AWS_ACCESS_KEY_ID="+r.vault.Keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+r.vault.Keys.SecretAccessKey)
 	default:
-		return nil, fmt.Errorf("-dest %q is not known; use s3 or local", c.dest)
+		return nil, fmt.Errorf("-dest %q is not known; use s3, glacier or local", c.dest)
 	}
 	r.config = filepath.Join(r.dir, "dray.yaml")
 	text := fmt.Sprintf(`device: lab
@@ -103,13 +115,13 @@ streams:
     source: {type: serial, port: %s, baud: 921600}
     framing: lines
     sync: {interval: %v, bytes: %dKiB}
-    object: {max_bytes: %dMiB, part_size: 5MiB, max_age: 1h}
+    object: {max_bytes: %dMiB, part_size: %dMiB, max_age: 1h}
     key: "{stream}/{stream}-{epoch}-{start}.log"
     destination: archive
 destinations:
   - name: archive
     %s
-`, r.stateDir(), streamName, r.feed.Port, c.interval, syncKiB, c.objectMiB, archive)
+`, r.stateDir(), streamName, r.feed.Port, c.interval, syncKiB, c.objectMiB, partMiB, archive)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -144,6 +156,9 @@ func (r *rig) Close() error {
 	}
 	if r.gateway != nil {
 		errs = append(errs, r.gateway.Close())
+	}
+	if r.vault != nil {
+		errs = append(errs, r.vault.Close())
 	}
 	if r.feed != nil {
 		errs = append(errs, r.feed.Close())

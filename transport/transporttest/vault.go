@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -80,7 +81,8 @@ type Vault struct {
 	jobs     []*vaultJob
 	denied   []string
 	requests []string
-	names    int // of files, counted
+	tallies  map[string]*VaultTally // by description
+	names    int                    // of files, counted
 	failed   error
 }
 
@@ -116,7 +118,7 @@ func StartVault(t testing.TB, o VaultOptions) *Vault {
 func NewVault(o VaultOptions) (_ *Vault, err error) {
 	v := &Vault{
 		Name: o.Name, Region: o.Region, Account: "123456789012", Keys: Keys{"AKIAVAULT", rand.Text()},
-		o: o, dir: o.Dir, uploads: map[string]*vaultUpload{}, done: map[string]finished{},
+		o: o, dir: o.Dir, uploads: map[string]*vaultUpload{}, done: map[string]finished{}, tallies: map[string]*VaultTally{},
 	}
 	for field, value := range map[*string]string{&v.Name: "dray-vault", &v.Region: "us-east-1", &v.o.Listen: "127.0.0.1:0"} {
 		if *field == "" {
@@ -232,6 +234,24 @@ func (v *Vault) Pretend(description string, parts int) {
 		u.parts[i<<20] = vaultPart{size: 1 << 20, tree: fmt.Sprintf("%064x", i)}
 	}
 	v.uploads[u.id] = u
+}
+
+// A VaultTally counts what was done for archives of one description.
+type VaultTally struct {
+	Created  int            // uploads
+	Parts    map[string]int // taken, by upload
+	Repeated int            // parts taken that were there already
+}
+
+// Tallies returns them by description.
+func (v *Vault) Tallies() map[string]VaultTally {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := map[string]VaultTally{}
+	for description, t := range v.tallies {
+		all[description] = VaultTally{t.Created, maps.Clone(t.Parts), t.Repeated}
+	}
+	return all
 }
 
 // Requests returns the names of the calls that were let in, in order, as Deny has them.

@@ -55,6 +55,10 @@ func (v *Vault) create(r *http.Request) *CannedReply {
 		return vaultError(500, "ServiceUnavailableException", "%v", err)
 	}
 	v.uploads[u.id] = u
+	if v.tallies[description] == nil {
+		v.tallies[description] = &VaultTally{Parts: map[string]int{}}
+	}
+	v.tallies[description].Created++
 	return &CannedReply{Status: 201, Header: map[string]string{
 		"X-Amz-Multipart-Upload-Id": u.id,
 		"Location":                  fmt.Sprintf("/%s/vaults/%s/multipart-uploads/%s", v.Account, v.Name, u.id),
@@ -100,6 +104,11 @@ func (v *Vault) part(r *http.Request, c call) *CannedReply {
 	kept := filepath.Join(u.dir, strconv.FormatInt(first, 10))
 	if err := os.Rename(file, kept); err != nil {
 		return vaultError(500, "ServiceUnavailableException", "%v", err)
+	}
+	tally := v.tallies[u.description]
+	tally.Parts[u.id]++
+	if _, again := u.parts[first]; again {
+		tally.Repeated++
 	}
 	u.parts[first], u.touched = vaultPart{size, tree, kept}, v.now()
 	return &CannedReply{Status: 204, Header: map[string]string{"X-Amz-Sha256-Tree-Hash": gotTree}}
