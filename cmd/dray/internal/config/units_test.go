@@ -57,3 +57,18 @@ func TestAMisspeltWordIsRecognised(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the text: no panic, nothing negative, and a problem or a value.
+func FuzzUnits(f *testing.F) {
+	for _, s := range []string{"0", "64MiB", "1 KiB", "-1B", "9223372036854775807B", "8388608TiB", "1h30m", "-5s", "1e9s", "+", "٣KiB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := parseSize(s); n < 0 || err != nil && n != 0 {
+			t.Errorf("size %q: %d, %v", s, n, err)
+		}
+		if d, err := parseDuration(s); d < 0 || err != nil && d != 0 {
+			t.Errorf("duration %q: %v, %v", s, d, err)
+		}
+	})
+}
