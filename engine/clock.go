@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-7270d448/dray/wal"
@@ -40,6 +41,21 @@ func (e *Engine) lookAtClocks() {
 			e.observe(wal.Moment{Boot: now.Boot - time.Since(s.Heard), Wall: s.Time, Trust: wal.Told}, name)
 		}
 	}
+	at, trust := e.time()
+	e.calendar.ahead.Store(int64(at.Sub(now.Wall)))
+	e.calendar.known.Store(trust > wal.Unknown)
+}
+
+// A calendar says what time it is by all that is known, for what goes by the
+// wall clock. It never waits.
+type calendar struct {
+	ahead atomic.Int64 // of the system's clock, nanoseconds
+	known atomic.Bool  // the time is
+}
+
+// at returns the time at a moment of the system's clock, and whether it is known.
+func (c *calendar) at(now time.Time) (time.Time, bool) {
+	return now.Add(time.Duration(c.ahead.Load())), c.known.Load()
 }
 
 func (e *Engine) observe(m wal.Moment, who string) {

@@ -14,21 +14,23 @@ type destination struct {
 	to     transport.Destination
 	limits transport.Limits
 
-	meter *Meter // nil: no budget
+	meter    *Meter // nil: no budget
+	calendar *calendar
 
 	mu       sync.Mutex // guards pace and the figures; the dispatcher alone writes them
 	pace     *pace
 	sent     int64 // bytes of bodies sent, since start-up
 	archived int64 // bytes of finished objects, since start-up
 	lastErr  string
+	short    want   // what no budget had enough left for, last
 	told     string // the state of the link that was logged last
 	fit      fit
 
 	gauge gauge // the dispatcher's alone
 }
 
-func newDestination(c Destination, m *Meter) *destination {
-	return &destination{cfg: c, to: c.To, limits: c.To.Limits(), meter: m, pace: newPace(newRand()), told: linkIdle}
+func newDestination(c Destination, m *Meter, when *calendar) *destination {
+	return &destination{cfg: c, to: c.To, limits: c.To.Limits(), meter: m, calendar: when, pace: newPace(newRand()), told: linkIdle}
 }
 
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

@@ -21,17 +21,18 @@ type InUseError = wal.InUseError
 // Engine carries streams into destinations. Its methods are safe for
 // concurrent use.
 type Engine struct {
-	cfg     Config
-	log     *slog.Logger
-	store   *wal.Store
-	streams []*stream
-	dests   map[string]*destination
-	started time.Time
-	wake    chan struct{} // of the dispatcher; capacity 1
-	spare   chan struct{} // of prepare; capacity 1
-	network atomic.Bool   // has changed, since the dispatcher looked
-	full    atomic.Bool   // a stream found the spool full since the dispatcher looked
-	life    atomic.Int32
+	cfg      Config
+	log      *slog.Logger
+	store    *wal.Store
+	streams  []*stream
+	dests    map[string]*destination
+	started  time.Time
+	wake     chan struct{} // of the dispatcher; capacity 1
+	spare    chan struct{} // of prepare; capacity 1
+	calendar calendar
+	network  atomic.Bool // has changed, since the dispatcher looked
+	full     atomic.Bool // a stream found the spool full since the dispatcher looked
+	life     atomic.Int32
 
 	unwritten atomic.Pointer[string] // why the journal or the receipts take nothing; nil: they do
 
@@ -60,7 +61,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	e := &Engine{cfg: cfg, log: cfg.Log, dests: map[string]*destination{}, started: time.Now(), wake: make(chan struct{}, 1), spare: make(chan struct{}, 1)}
 	for _, d := range cfg.Destinations {
-		e.dests[d.Name] = newDestination(d, cfg.Meter)
+		e.dests[d.Name] = newDestination(d, cfg.Meter, &e.calendar)
 	}
 	var err error
 	e.store, err = wal.Open(wal.Options{

@@ -30,13 +30,14 @@ func costOf(body int64) int64 { return body + body/10 + restCost }
 // the schedule, the budgets and the pace are. If not, wait is when to ask again;
 // the zero time means after the next request is done.
 func (d *destination) ready(now time.Time, w want) (ok bool, wait time.Time) {
-	if ok, next := d.cfg.Windows.open(now); !ok {
+	if ok, next := d.open(now); !ok {
 		if soon := now.Add(lookAgain); next.IsZero() || soon.Before(next) {
 			next = soon
 		}
 		return false, next
 	}
 	if !d.meter.room(d.route(), w.bytes, w.urgent) {
+		d.short = w
 		return false, now.Add(lookAgain)
 	}
 	return d.pace.ready(now, w.urgent)
@@ -74,19 +75,32 @@ func (d *destination) route() string {
 	return d.cfg.Route()
 }
 
+// open says whether the schedule is; if not, next is when it will be, zero if
+// that cannot be foretold.
+func (d *destination) open(now time.Time) (ok bool, next time.Time) {
+	if len(d.cfg.Windows) == 0 {
+		return true, time.Time{}
+	}
+	local, known := d.calendar.at(now)
+	if ok, next = d.cfg.Windows.open(local, known); !next.IsZero() {
+		next = next.Add(now.Sub(local))
+	}
+	return ok, next
+}
+
 // takes says whether the gate is open for what is not urgent, the jitter of
 // spreading out aside.
 func (d *destination) takes(now time.Time) bool {
-	ok, _ := d.cfg.Windows.open(now)
-	return ok && d.meter.room(d.route(), smallest.bytes, false) && !d.pace.failing
+	ok, _ := d.open(now)
+	return ok && d.meter.room(d.route(), d.short.bytes, d.short.urgent) && !d.pace.failing
 }
 
 // link returns the state of the link.
 func (d *destination) link(now time.Time) string {
-	if ok, _ := d.cfg.Windows.open(now); !ok {
+	if ok, _ := d.open(now); !ok {
 		return linkClosed
 	}
-	if !d.meter.room(d.route(), smallest.bytes, false) {
+	if !d.meter.room(d.route(), d.short.bytes, d.short.urgent) {
 		return linkSpent
 	}
 	return d.pace.link()
@@ -94,7 +108,7 @@ func (d *destination) link(now time.Time) string {
 
 // nextTry is when the gate opens again, zero if it is open.
 func (d *destination) nextTry(now time.Time) time.Time {
-	switch ok, next := d.cfg.Windows.open(now); {
+	switch ok, next := d.open(now); {
 	case !ok:
 		return next
 	case d.pace.failing:

@@ -234,3 +234,13 @@ func TestBudgetsHoldOverClockStepsAndCuts(t *testing.T) {
 		}
 	})
 }
+
+// SetClocks lets tests from outside rule the meter's clocks.
+func (m *Meter) SetClocks(now func() (wall time.Time, boot time.Duration)) {
+	m.now = func() stamp { wall, boot := now(); return stamp{wall, boot} }
+	for _, list := range m.tallies {
+		for _, t := range list {
+			t.at = m.now()
+		}
+	}
+}

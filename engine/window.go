@@ -21,10 +21,10 @@ const day = 24 * time.Hour
 
 // open says whether now, in its own location, is within a window. If it is not,
 // next is when the first one opens, as far as can be foretold: clocks are set, and
-// what they say is asked again each minute. A clock that is not believed keeps
-// no window shut, for it may never open it.
-func (w Windows) open(now time.Time) (ok bool, next time.Time) {
-	if len(w) == 0 || now.Before(saneAfter) || w.at(now) {
+// what they say is asked again each minute. A time that is not known keeps no
+// window shut, for it may never open it.
+func (w Windows) open(now time.Time, known bool) (ok bool, next time.Time) {
+	if len(w) == 0 || !known || w.at(now) {
 		return true, time.Time{}
 	}
 	y, m, d := now.Date()
