@@ -93,7 +93,8 @@ func (c Config) withDefaults() Config {
 	c.Streams = append([]Stream(nil), c.Streams...)
 	for i := range c.Streams {
 		s := &c.Streams[i]
-		set(&s.Key, DefaultKey)
+		set(&s.Compress, Plain)
+		set(&s.Key, DefaultKey+s.Compress.suffix())
 		set(&s.Priority, Normal)
 		set(&s.Sync.Interval, time.Second)
 		set(&s.Sync.Bytes, 256<<10)

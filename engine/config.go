@@ -86,12 +86,17 @@ type Stream struct {
 	Name    string      // lower-case letters, digits, '-', '_'; unique; at most 64 bytes
 	Source  hal.Source  // nil: the embedding program calls Engine.Append
 	Framing hal.Framing // ignored without a Source
-	Sync    Sync
-	Object  Object
+	// Compress says how bytes are compressed before they are kept; offsets, sizes
+	// and bounds then count compressed bytes. Each sync ends a zstd frame or gzip
+	// member, as do each 64 KiB: what is kept, and any objects put end to end, can be
+	// decompressed. Default Plain.
+	Compress Compress
+	Sync     Sync
+	Object   Object
 	// Key is the template of object keys. It must hold {epoch} and {start};
 	// {device} {stream} {yyyy} {mm} {dd} {hh} are also known, the
 	// time being that of capture, in UTC.
-	Key         string // default DefaultKey
+	Key         string // default DefaultKey, with .gz or .zst behind it if Compress says so
 	Destination string // name of a Destination
 	// Priority says whose objects go first, which may use what budgets hold in
 	// reserve, and whose give way last when the spool is full.

@@ -25,6 +25,7 @@ type Engine struct {
 	log      *slog.Logger
 	store    *wal.Store
 	streams  []*stream
+	encoder  encoder
 	dests    map[string]*destination
 	started  time.Time
 	wake     chan struct{} // of the dispatcher; capacity 1
@@ -162,8 +163,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	sources.Wait()
 	workers.Wait()
 	for _, st := range e.streams {
-		st.wal.End()
-		err := again(st.wal.Sync)
+		err := again(st.end)
 		if err == nil && st.torn.Load() {
 			err = errors.New("spool was full")
 		}
@@ -235,6 +235,11 @@ func (e *Engine) drain(ctx context.Context) error {
 func (e *Engine) Close() error {
 	switch {
 	case e.life.CompareAndSwap(lifeNew, lifeClosed):
+		for _, st := range e.streams {
+			if st.pack != nil {
+				st.pack.end()
+			}
+		}
 		return e.store.Close()
 	case e.life.Load() == lifeRun:
 		return errors.New("engine: Run is at work; cancel its context, and it closes the engine")
@@ -288,7 +293,10 @@ func (e *Engine) Flush(ctx context.Context, name string) error {
 	}
 	var errs []error
 	for _, st := range list {
-		st.wal.Seal()
+		if st.pack != nil { // what waits to be compressed may need the memory that this gives back
+			errs = append(errs, st.sync(ctx))
+		}
+		st.seal()
 		errs = append(errs, st.sync(ctx))
 	}
 	return errors.Join(errs...)

@@ -110,7 +110,7 @@ func (st *stream) status() StreamStatus {
 	p := st.wal.Progress()
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := StreamStatus{Name: st.cfg.Name, Appended: p.Appended, Kept: p.Kept, Malformed: st.malformed, LastRead: st.last, losing: st.losing,
+	s := StreamStatus{Name: st.cfg.Name, Compress: st.cfg.Compress.encoding(), Plain: st.plain.Load(), Packed: st.packed.Load(), Appended: p.Appended, Kept: p.Kept, Malformed: st.malformed, LastRead: st.last, losing: st.losing,
 		SourceState: st.state, Destination: st.cfg.Destination}
 	if st.cfg.Source != nil {
 		s.Source = st.cfg.Source.Name()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"io"
 
-	"github.com/seed-7270d448/dray/hal"
 	"github.com/seed-7270d448/dray/wal"
 )
 
@@ -19,11 +18,7 @@ func (e *Engine) slice(r *result) {
 		return
 	}
 	defer body.Close()
-	framing := hal.Framing{}
-	if st, err := e.stream(r.name); err == nil {
-		framing = st.cfg.Framing
-	}
-	head := lastRecord(body, framing, r.dest.fitting().share())
+	head := lastRecord(body, e.splitter(&r.task), r.dest.fitting().share())
 	if head >= r.object.Size() {
 		return // the link has become better since
 	}
@@ -34,32 +29,45 @@ func (e *Engine) slice(r *result) {
 	}
 }
 
+// splitter returns what splits the object into what must stay whole, nil if
+// nothing must.
+func (e *Engine) splitter(t *task) splitter {
+	if c := Compress(t.encoding); c != "" {
+		return frames(c)
+	}
+	st, err := e.stream(t.name)
+	if err != nil || st.cfg.Framing.Kind == "" || st.cfg.Framing.Kind == "raw" {
+		return nil
+	}
+	return records(st.cfg.Framing)
+}
+
 // lastRecord returns how many bytes of r the whole records take that begin it and
 // end within limit. A first record that is longer is taken too, up to twice the
 // limit. Where no record is seen to end there, as with one that is longer still,
 // after a change of framing, or if r fails, it is limit: what does not fit would
 // wait for ever, and what cannot be read shows as soon as it is sent.
-func lastRecord(r io.Reader, f hal.Framing, limit int64) int64 {
-	if f.Kind == "" || f.Kind == "raw" {
+func lastRecord(r io.Reader, split splitter, limit int64) int64 {
+	if split == nil {
 		return limit
 	}
-	framer := hal.NewFramer(f)
-	var whole, read int64 // bytes of whole records; bytes read
-	var rest []byte       // behind them
-	chunk := make([]byte, 8<<10)
+	var whole int64 // bytes of whole records
+	var rest []byte // read behind them
+	chunk := make([]byte, 16<<10)
 	for whole < limit {
-		advance, record := framer.Next(rest, false)
-		switch end := whole + int64(advance); {
-		case advance == 0 && read < 2*limit:
-			n, _ := r.Read(chunk)
-			if n == 0 {
+		n := split(rest)
+		end := whole + int64(n)
+		switch {
+		case n == 0 && len(rest) <= wal.MaxRecord && end+int64(len(rest)) < 2*limit:
+			got, _ := r.Read(chunk)
+			if got == 0 {
 				return cmp.Or(whole, limit)
 			}
-			rest, read = append(rest, chunk[:n]...), read+int64(n)
-		case advance == 0, record == nil, whole > 0 && end > limit, end > 2*limit:
+			rest = append(rest, chunk[:got]...)
+		case n == 0, whole > 0 && end > limit, end > 2*limit:
 			return cmp.Or(whole, limit)
 		default:
-			whole, rest = end, rest[advance:]
+			whole, rest = end, rest[n:]
 		}
 	}
 	return whole

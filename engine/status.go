@@ -50,6 +50,9 @@ type StreamStatus struct {
 	Archived int64  `json:"archived"` // all before it has a durable receipt (or is a counted gap)
 	Gaps     int64  `json:"gaps"`     // losses counted
 	GapBytes int64  `json:"gap_bytes"`
+	Compress string `json:"compress,omitempty"`     // "zstd", "gzip"; empty: bytes are kept as they come
+	Plain    int64  `json:"plain_bytes,omitempty"`  // compressed since start-up
+	Packed   int64  `json:"packed_bytes,omitempty"` // what those became
 	// Malformed counts bytes that the framing could not make a record of.
 	Malformed   int64     `json:"malformed"`
 	Pending     int64     `json:"pending_objects"` // sealed, not yet archived

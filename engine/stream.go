@@ -19,10 +19,12 @@ type stream struct {
 	wal    *wal.Stream
 	key    keyTemplate
 	kick   chan struct{} // of keep; capacity 1
+	pack   *pack         // nil: bytes are kept as they come
 
-	torn    atomic.Bool  // what was read last could not be kept at shutdown
-	endKept atomic.Bool  // the open object holds slots that others wait for: keep ends it
-	bound   atomic.Int64 // of an object's bytes: as configured, or less where the link carries less
+	plain, packed atomic.Int64 // bytes compressed since start-up, and what they became
+	torn          atomic.Bool  // what was read last could not be kept at shutdown
+	endKept       atomic.Bool  // the open object holds slots that others wait for: keep ends it
+	bound         atomic.Int64 // of an object's bytes: as configured, or less where the link carries less
 
 	mu        sync.Mutex
 	dirty     time.Time // when the oldest byte not kept was appended; zero: none
@@ -60,6 +62,9 @@ func (e *Engine) newStream(c Stream) (*stream, error) {
 	if c.Source != nil {
 		st.state = "starting"
 	}
+	if c.Compress != Plain {
+		st.pack = &pack{compress: c.Compress}
+	}
 	st.lay()
 	return st, nil
 }
@@ -71,12 +76,25 @@ func (st *stream) lay() {
 	f := dest.fitting()
 	part := f.part(dest.limits, o.PartSize)
 	st.bound.Store(f.object(dest.limits, part, o.MaxBytes))
-	st.wal.SetLayout(wal.Layout{PartSize: part, Destination: st.cfg.Destination, Hash: dest.limits.Hash})
+	st.wal.SetLayout(wal.Layout{PartSize: part, Destination: st.cfg.Destination, Hash: dest.limits.Hash, Encoding: st.cfg.Compress.encoding()})
 }
 
-// append adds one record. It ends the open object first if the record does not
-// fit, or if bytes were lost before it.
+// append adds one record.
 func (st *stream) append(rec []byte, m wal.Mark) error {
+	add := st.place
+	if st.pack != nil {
+		add = func(rec []byte, m wal.Mark) error { return st.pack.add(st, rec, m) }
+	}
+	if err := add(rec, m); err != nil {
+		return err
+	}
+	st.touch(int64(len(rec)))
+	return nil
+}
+
+// place adds what is kept as one: a record, or several that are compressed. It
+// ends the open object first if they do not fit, or if bytes were lost before them.
+func (st *stream) place(rec []byte, m wal.Mark) error {
 	p := st.wal.Progress()
 	if p.Object >= 0 {
 		full := p.Appended-p.Object+int64(len(rec)) > st.bound.Load()
@@ -85,9 +103,11 @@ func (st *stream) append(rec []byte, m wal.Mark) error {
 			st.wal.Seal()
 		}
 	}
-	if err := st.wal.Append(rec, m); err != nil {
-		return err
-	}
+	return st.wal.Append(rec, m)
+}
+
+// touch notes that n bytes were added, and wakes keep if it has to know.
+func (st *stream) touch(n int64) {
 	st.mu.Lock()
 	now := time.Now()
 	st.last = now
@@ -96,13 +116,48 @@ func (st *stream) append(rec []byte, m wal.Mark) error {
 		st.dirty, poke = now, true
 	}
 	before := st.pending
-	st.pending += int64(len(rec))
+	st.pending += n
 	poke = poke || before < st.cfg.Sync.Bytes && st.pending >= st.cfg.Sync.Bytes
 	st.mu.Unlock()
 	if poke {
 		st.poke()
 	}
-	return nil
+}
+
+// persist makes what was added durable, also what waits to be compressed.
+func (st *stream) persist() error {
+	busy := st.flush()
+	err := st.wal.Sync()
+	if err == nil && busy != nil { // by now there is memory again
+		if err = st.flush(); err == nil {
+			err = st.wal.Sync()
+		}
+	}
+	return err
+}
+
+// flush hands on what waits to be compressed.
+func (st *stream) flush() error {
+	if st.pack == nil {
+		return nil
+	}
+	return st.pack.flush(st)
+}
+
+// seal ends the open object behind what was added.
+func (st *stream) seal() {
+	_ = st.flush() // without memory what waits begins the next object
+	st.wal.Seal()
+}
+
+// end makes what was added durable, and lets nothing be added any more.
+func (st *stream) end() error {
+	if st.pack != nil {
+		st.pack.end()
+	}
+	err := st.persist()
+	st.wal.End()
+	return errors.Join(err, st.wal.Sync())
 }
 
 func (st *stream) poke() {
@@ -118,7 +173,7 @@ func (st *stream) sync(ctx context.Context) error {
 	dirty, pending := st.dirty, st.pending
 	st.dirty, st.pending = time.Time{}, 0
 	st.mu.Unlock()
-	err := st.wal.Sync()
+	err := st.persist()
 	st.mu.Lock()
 	st.err = err
 	st.mu.Unlock()
@@ -132,7 +187,7 @@ func (st *stream) sync(ctx context.Context) error {
 	if errors.Is(err, wal.ErrFull) && st.engine.cfg.Spool.WhenFull == DropNewest {
 		n := st.wal.Discard()
 		st.engine.log.Warn("spool is full: dropped what arrived", "stream", st.cfg.Name, "bytes", n)
-		return st.wal.Sync()
+		return st.persist()
 	}
 	st.mu.Lock()
 	if st.dirty.IsZero() || dirty.Before(st.dirty) && !dirty.IsZero() {
@@ -207,7 +262,7 @@ func (st *stream) due(now time.Time) time.Time {
 			ends = st.last.Add(idle)
 		}
 		if !now.Before(ends) || p.Appended-p.Object > st.bound.Load() {
-			st.wal.Seal()
+			st.seal()
 			return now
 		}
 		sooner(ends)

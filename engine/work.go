@@ -34,6 +34,8 @@ type task struct {
 	via    string           // the interface that it was let through for
 	denied int              // how often in a row the object's steps were denied before this one
 	began  time.Time
+	// encoding is how the object is compressed.
+	encoding string
 }
 
 // result is what came of a task. Its facts are in the state already.
@@ -70,6 +72,9 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		t.upload.Object.Key = e.keyOf(st, &t.object)
 	}
 	t.upload.Object.Metadata = metadata(t.device, st, &t.object)
+	if t.encoding = s.Layout(o).Encoding; t.encoding != "" {
+		t.upload.Object.Metadata["dray-encoding"] = t.encoding // what undoes it
+	}
 	t.upload.Object.Hash, t.upload.Object.PartSize = s.Layout(o).Hash, size
 	t.upload.Object.Size = -1
 	if o.Sealed() {

@@ -60,8 +60,8 @@ func (d *digest) begin(h *header, next Layout, hashes Hashes, emit func(Fact)) {
 	if h.flags&flagFirst != 0 || d.object < 0 {
 		d.seal(emit)
 		d.open(h.offset, next, hashes)
-		emit(Fact{Kind: Opened, Stream: d.stream, Start: h.offset, Run: h.run, Mono: h.mono, Lost: h.lost, Flags: h.flags & FlagLostUnknown,
-			GapBytes: h.skip, Size: next.PartSize, Name: next.Destination, Hash: next.Hash})
+		emit(next.on(Fact{Kind: Opened, Stream: d.stream, Start: h.offset, Run: h.run, Mono: h.mono, Lost: h.lost,
+			Flags: h.flags & FlagLostUnknown, GapBytes: h.skip}))
 	} else if h.lost > 0 || h.flags&FlagLostUnknown != 0 {
 		emit(Fact{Kind: Gap, Stream: d.stream, Start: h.offset, End: h.offset, Lost: h.lost, Flags: h.flags & FlagLostUnknown})
 	}

@@ -17,11 +17,11 @@ const (
 	Stopped        // Run: everything read in that run was kept
 	Clock          // Run, Mono: the boot clock was seen so far; with N (Trust) and Time: what the wall clock said then
 	Made           // Name, Epoch: a stream begins at offset 0
-	Shaped         // Size (part size), Name (destination), Hash: how objects opened from here on are laid out
+	Shaped         // Size (part size), Name (destination), Hash, ID (encoding): how objects opened from here on are laid out
 	Totals         // Start, End, Gaps, GapBytes, Lost, Flags: a stream's running figures (snapshots only)
 	Roll           // Slot, Start (base), Epoch and Size (the source's position behind the byte before base: its ID and offset): the stream's bytes from base on are in this slot
 	Gap            // Start, End, Lost, Flags: the offsets [Start, End) hold nothing; with End = Start bytes were lost at Start that never had offsets
-	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots), Size (part size), Name (destination), Hash, GapBytes (offsets before it that hold nothing): an object begins
+	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots), Size (part size), Name (destination), Hash, ID (encoding), GapBytes (offsets before it that hold nothing): an object begins
 	Cut            // N, CRC, Sum, Flags: part N is whole and kept
 	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
 	Intent         // Op, Key, Device, Lost, Time, Flags: what is about to be tried for the first time; the first fixes the key, the gap and the time that the metadata tells

@@ -209,8 +209,7 @@ func (o *Object) facts(stream uint32, l Layout, put func(Fact)) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	opened := Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice),
-		Size: l.PartSize, Name: l.Destination, Hash: l.Hash}
+	opened := l.on(Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice)})
 	if o.Fixed {
 		opened.Time = o.Time
 		opened.Flags |= bit(o.Estimated, FlagEstimated)

@@ -31,7 +31,7 @@ func (s *State) shaped(st *StreamState, l Layout) {
 	st.layout = s.intern(l)
 	for i := range st.Objects {
 		if o := &st.Objects[i]; s.layouts[o.layout].Destination == "" && l.Destination != "" {
-			o.layout = s.intern(Layout{PartSize: s.layouts[o.layout].PartSize, Destination: l.Destination, Hash: l.Hash})
+			o.layout = s.intern(Layout{PartSize: s.layouts[o.layout].PartSize, Destination: l.Destination, Hash: l.Hash, Encoding: l.Encoding})
 		}
 	}
 }
@@ -62,7 +62,7 @@ func (s *State) open(st *StreamState, f Fact) {
 	}
 	n := Object{Start: f.Start, End: -1, Time: f.Mono, Run: f.Run, layout: st.layout, Gap: st.carry, GapUnknown: st.carryUnk, Slice: f.Flags&FlagSlice != 0}
 	if f.Size > 0 {
-		n.layout = s.intern(Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash})
+		n.layout = s.intern(f.layout())
 	}
 	if f.Time != 0 {
 		n.Time, n.Fixed, n.Estimated = f.Time, true, f.Flags&FlagEstimated != 0

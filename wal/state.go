@@ -27,6 +27,7 @@ type State struct {
 type Layout struct {
 	PartSize    int64  // bytes of each part but the last
 	Destination string // by its configured name
+	Encoding    string // how its bytes are compressed; empty: not at all
 	Hash        string // name of the digest that the destination needs besides CRC32C; may be empty
 }
 
@@ -161,7 +162,7 @@ func (s *State) apply(f Fact) {
 		}
 	case Shaped:
 		if f.Size > 0 {
-			s.shaped(st, Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash})
+			s.shaped(st, f.layout())
 		}
 	case Totals:
 		st.freed, st.counted, st.Gaps, st.GapBytes = f.End, f.Start, f.Gaps, f.GapBytes
@@ -312,8 +313,17 @@ func (s *State) streamFacts(st *StreamState, put func(Fact)) {
 }
 
 func (st *StreamState) shape(s *State) Fact {
-	l := s.layouts[st.layout]
-	return Fact{Kind: Shaped, Stream: st.ID, Size: l.PartSize, Name: l.Destination, Hash: l.Hash}
+	return s.layouts[st.layout].on(Fact{Kind: Shaped, Stream: st.ID})
+}
+
+// on writes l into a fact, from which layout reads it.
+func (l Layout) on(f Fact) Fact {
+	f.Size, f.Name, f.Hash, f.ID = l.PartSize, l.Destination, l.Hash, l.Encoding
+	return f
+}
+
+func (f *Fact) layout() Layout {
+	return Layout{PartSize: f.Size, Destination: f.Name, Hash: f.Hash, Encoding: f.ID}
 }
 
 func (st *StreamState) totals() Fact {

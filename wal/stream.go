@@ -18,6 +18,9 @@ var ErrClosed = errors.New("the state folder is closed")
 // MaxRecord is the greatest record that Append takes, in bytes.
 const MaxRecord = 1 << 20
 
+// packOverhead is what compression may add to a record, in bytes.
+const packOverhead = 1 << 10
+
 // Mark is what is known of a record besides its bytes.
 type Mark struct {
 	PosID       uint64 // where the source stands behind the record; zero if it cannot seek
@@ -28,6 +31,8 @@ type Mark struct {
 	// Raw: these bytes may be cut anywhere, also by a power cut. Else they are
 	// kept whole or not at all.
 	Raw bool
+	// Plain is how many bytes these were before compression; 0: these.
+	Plain int64
 }
 
 // Stream is the end of a stream that is written to. Append and Seal only touch
@@ -75,7 +80,7 @@ type frame struct {
 // Append adds one record: it is a part of the stream when Append returns, and
 // kept when a later Sync returns. ErrBusy if memory is used up: nothing was added.
 func (s *Stream) Append(rec []byte, m Mark) error {
-	if len(rec) == 0 || len(rec) > MaxRecord || int64(len(rec)) > s.store.slots.slotBytes/4 {
+	if len(rec) == 0 || len(rec) > MaxRecord && (m.Plain == 0 || len(rec) > MaxRecord+packOverhead) || int64(len(rec)) > s.store.slots.slotBytes/4 {
 		return fmt.Errorf("append to %s: a record of %d bytes; it must be 1 to %d", s.name, len(rec), min(MaxRecord, s.store.slots.slotBytes/4))
 	}
 	s.mu.Lock()
@@ -99,6 +104,7 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		n := int(min(left, int64(len(rest)), int64(maxPayload)-int64(f.length)))
 		f.buf = append(f.buf, rest[:n]...)
 		f.length += uint32(n)
+		f.raw += m.plain(len(rec), len(rec)-len(rest), n)
 		rest = rest[n:]
 		s.appended += int64(n)
 		if f.flags &^= flagMore; len(rest) > 0 && !m.Raw {
@@ -112,6 +118,16 @@ func (s *Stream) Append(rec []byte, m Mark) error {
 		}
 	}
 	return nil
+}
+
+// plain is what n bytes from at on were before compression, of size bytes in all:
+// what falls to each frame, so that the frames of a record add up to it.
+func (m *Mark) plain(size, at, n int) uint32 {
+	if m.Plain == 0 {
+		return uint32(n)
+	}
+	part := func(to int) int64 { return m.Plain * int64(to) / int64(size) }
+	return uint32(part(at+n) - part(at))
 }
 
 // frame returns the frame being gathered, or begins one.
@@ -240,19 +256,19 @@ func (s *Stream) drop(f *frame) {
 }
 
 // SetLayout says how objects that begin from now on are cut, and for whom. A
-// new destination ends the open object.
+// new destination or encoding ends the open object.
 func (s *Stream) SetLayout(l Layout) {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	s.mu.Lock()
 	changed := s.layout != l
-	if s.layout.Destination != l.Destination {
-		s.seal() // what comes now is not for the old one
+	if s.layout.Destination != l.Destination || s.layout.Encoding != l.Encoding {
+		s.seal() // what comes now is not for the old one, or not like it
 	}
 	s.layout = l
 	s.mu.Unlock()
 	if changed {
-		s.store.Note(Fact{Kind: Shaped, Stream: s.id.stream, Size: l.PartSize, Name: l.Destination, Hash: l.Hash})
+		s.store.Note(l.on(Fact{Kind: Shaped, Stream: s.id.stream}))
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *Stream) write(items []item, kept int64) (n int, dirty bool, err error) 
 		if s.slot == nil || s.slot.next+f.blocks() > s.store.slots.slotBytes {
 			return n, dirty, nil
 		}
-		f.kept, f.raw = kept, f.length
+		f.kept = kept
 		f.crc = crc32.Checksum(f.buf[frameHeader:], castagnoli)
 		f.header.encode(f.buf)
 		b := f.buf[:min(int64(cap(f.buf)), f.blocks())]

@@ -75,6 +75,7 @@ func stream(m *mapping) engine.Stream {
 		Name:        m.need("name", "name the stream, such as gps"),
 		Source:      source(m),
 		Framing:     framing(m),
+		Compress:    engine.Compress(m.word("compress", string(engine.Plain), string(engine.Gzip), string(engine.Zstd))),
 		Key:         m.text("key"),
 		Destination: m.need("destination", "name one of the destinations below"),
 		Order:       engine.Order(m.word("order", string(engine.Oldest), string(engine.Newest))),

@@ -53,6 +53,8 @@ var families = []family{
 	stream("dray_stream_gaps_total", counter, "Losses counted.", func(s engine.StreamStatus) float64 { return float64(s.Gaps) }),
 	stream("dray_stream_gap_bytes_total", counter, "Bytes known lost.", func(s engine.StreamStatus) float64 { return float64(s.GapBytes) }),
 	stream("dray_stream_malformed_bytes_total", counter, "Bytes that the framing could not make a record of.", func(s engine.StreamStatus) float64 { return float64(s.Malformed) }),
+	stream("dray_stream_plain_bytes_total", counter, "Bytes compressed since start-up.", func(s engine.StreamStatus) float64 { return float64(s.Plain) }),
+	stream("dray_stream_packed_bytes_total", counter, "What those became.", func(s engine.StreamStatus) float64 { return float64(s.Packed) }),
 	stream("dray_stream_pending_objects", gauge, "Objects sealed and not yet archived.", func(s engine.StreamStatus) float64 { return float64(s.Pending) }),
 	stream("dray_stream_reading", gauge, "1 while the source is being read.", func(s engine.StreamStatus) float64 { return truth(s.SourceState == "reading") }),
 	stream("dray_stream_last_read_timestamp_seconds", gauge, "When bytes last came, Unix time; 0 for never.", func(s engine.StreamStatus) float64 { return unix(s.LastRead) }),
