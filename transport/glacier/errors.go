@@ -31,6 +31,9 @@ var kinds = map[transport.Kind][]string{
 	},
 }
 
+// ofTheCall are the denials of what was asked. All others are of who asks, or when.
+var ofTheCall = []string{"AccessDeniedException", "LimitExceededException", "NoLongerSupportedException", "PolicyEnforcedException"}
+
 // byCode is kinds the other way round.
 var byCode = func() map[string]transport.Kind {
 	m := make(map[string]transport.Kind)
@@ -103,7 +106,7 @@ func (d *Destination) fail(op, key string, err error) *transport.Error {
 	)
 	switch {
 	case errors.As(err, &keys) && keys.Op == "credentials": // there are none, so nothing was sent
-		e.Kind, e.RetryAfter, e.Err = keys.Kind, keys.RetryAfter, keys
+		e.Kind, e.RetryAfter, e.Caller, e.Err = keys.Kind, keys.RetryAfter, keys.Kind == transport.Denied, keys
 	case errors.As(err, &reply) && reply.HTTPResponse() != nil && reply.HTTPStatusCode() != 0:
 		d.classify(e, reply)
 	case errors.As(err, &params), errors.As(err, &encoding):
@@ -156,6 +159,7 @@ func (d *Destination) classify(e *transport.Error, reply *smithyhttp.ResponseErr
 	case e.Kind == transport.Invalid && e.Op == "upload part" && strings.Contains(strings.ToLower(r.text), "hash"):
 		e.Kind = transport.Corrupt
 	}
+	e.Caller = e.Kind == transport.Denied && !slices.Contains(ofTheCall, r.code) && (r.code != "" || r.status != http.StatusForbidden)
 	e.RetryAfter = link.RetryAfter(reply.HTTPResponse().Header)
 	e.Unknown = r.status/100 == 2 || r.status/100 == 5 || r.status == http.StatusRequestTimeout
 }

@@ -280,6 +280,9 @@ func TestRepliesMeanWhatTheySay(t *testing.T) {
 		if e.Kind != tt.kind || e.RetryAfter != tt.wait || e.Unknown != tt.unknown || !strings.Contains(e.Error(), tt.text) {
 			t.Errorf("%s: %v, kind %v, retry after %v, unknown %t; want %v, %v, %t and %q", tt.name, e, e.Kind, e.RetryAfter, e.Unknown, tt.kind, tt.wait, tt.unknown, tt.text)
 		}
+		if want := slices.Contains([]string{"no vault", "signature", "expired", "a proxy", "a redirect"}, tt.name); e.Caller != want {
+			t.Errorf("%s: of the caller %v, want %v", tt.name, e.Caller, want)
+		}
 		if n := len(b.proxy.Requests()); n != 1 {
 			t.Errorf("%s: %d requests, want exactly one attempt", tt.name, n)
 		}

@@ -259,6 +259,9 @@ func TestRepliesMeanWhatTheySay(t *testing.T) {
 			u := transport.Upload{ID: "id", Object: transporttest.Object("reply", []byte("x")), PartSize: MinPartSize}
 			_, err := b.part(u, []byte("x"), 1)
 			e := b.want(err, tt.kind, tt.unknown)
+			if want := tt.kind == transport.Denied && tt.name != "forbidden"; e.Caller != want {
+				t.Errorf("of the caller %v, want %v", e.Caller, want)
+			}
 			if e.RetryAfter != tt.wait {
 				t.Errorf("retry after %v, want %v", e.RetryAfter, tt.wait)
 			}
