@@ -20,8 +20,8 @@ import (
 // Under the assumptions A1 to A6 of the journal, the commit point of an append
 // is the sync of the current file. Before it there is a torn tail: start-up
 // moves it to receipts.damaged, the next append of the same process cuts it off
-// and goes on in another file (A5). After it the line is never written again. A rotation is a rename, the
-// sync of the folder, and a new file; cut in between, the file has one name or
+// and goes on in another file (A5). After it the line is never written again. A rotation is a rename, a
+// new file, and the sync of the folder; cut in between, the file has one name or
 // the other and no line is lost.
 const (
 	ledgerName      = "receipts.jsonl"
@@ -289,8 +289,8 @@ func (l *ledger) rotate() error {
 	}
 	l.next++
 	l.end = 0
-	if err := errors.Join(l.release(), syncDir(l.dir)); err != nil {
+	if err := l.release(); err != nil {
 		return err
 	}
-	return l.reopen()
+	return l.reopen() // and sync the folder
 }

@@ -32,7 +32,7 @@ var (
 var crashScenes = []crashScene{
 	{name: "s3", dest: "s3", slots: 12, gone: true, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, s3Needs, goneNeeds)},
 	{name: "local", dest: "local", slots: 12, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, localNeeds)},
-	{name: "full", dest: "s3", slots: 6, full: true, needs: slices.Concat(crashNeeds, s3Needs)},
+	{name: "full", dest: "s3", slots: 6, full: true, needs: crashNeeds},
 }
 
 // Sizes of all scenes, in bytes: small, so that a few KiB go through everything.
@@ -232,6 +232,8 @@ func archiveClass(path string) string {
 	own, ok := strings.CutPrefix(path, "/archive/.dray/")
 	dir, rest, _ := strings.Cut(own, "/")
 	switch _, file, deep := strings.Cut(rest, "/"); {
+	case path == "/":
+		return "root"
 	case !ok && strings.HasSuffix(path, ".log"):
 		return "object"
 	case !ok:

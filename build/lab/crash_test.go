@@ -54,7 +54,7 @@ func TestEachFileOfTheStateHasItsClass(t *testing.T) {
 		"/state/journal/00000002.new": "generation folder", "/state/journal/00000002/snapshot": "snapshot",
 		"/state/journal/00000002/log": "log folder", "/state/journal/00000002/log/00000000000000000001": "journal log",
 		"/state/journal/reserve.new": "reserve", "/state/receipts.jsonl": "receipts", "/state/receipts-00000001.jsonl": "receipts",
-		"/state/lock": "other", "/archive/pipe": "archive", "/archive/pipe/e-0.log": "object", "/archive/.dray/uploads": "folder of uploads",
+		"/state/lock": "other", "/": "root", "/archive/pipe": "archive", "/archive/pipe/e-0.log": "object", "/archive/.dray/uploads": "folder of uploads",
 		"/archive/.dray/uploads/0-1": "upload", "/archive/.dray/uploads/0-1/data": "upload's data", "/archive/.dray/meta/0a": "folder of claims",
 		"/archive/.dray/meta/0a/0b.json": "claim",
 	} {

@@ -44,6 +44,7 @@ func mutants(ctx context.Context, args []string) (*report, error) {
 		limit   = fs.Int("limit", 1500, "runs in which a mutant must be found")
 		seed    = fs.Uint64("seed", 1, "of everything that is drawn")
 		jobs    = fs.Int("jobs", 2, "runs at a time")
+		run     = fs.String("run", "", "a single run of crash, by its name")
 		verbose = fs.Bool("v", false, "tell of every run")
 	)
 	if err := fs.Parse(args); err != nil {
@@ -81,6 +82,13 @@ func mutants(ctx context.Context, args []string) (*report, error) {
 		}
 		s := &crashSearch{lab: &mutated, seed: *seed, verbose: *verbose, first: true, out: &report{}, classes: map[string]int{}, states: map[string]bool{}, began: time.Now()}
 		list := m.order(plans[m.scenes])
+		if *run != "" {
+			p, err := parseCrashPlan(*run)
+			if err != nil {
+				return out, err
+			}
+			list = []crashPlan{p}
+		}
 		if err := s.all(ctx, list[:min(*limit, len(list))], *jobs); err != nil {
 			return out, fmt.Errorf("mutant %s: %w", m.name, err)
 		}

@@ -9,5 +9,6 @@ var otherSyncs = []struct{ file, text, why string }{
 	{file: "wal/identity.go", text: "return syncDir(s.dir)", why: "a spool whose journal has rotted away is set aside; a cut finds it again"},
 	{file: "wal/journal_start.go", text: "return to, syncDir(j.dir)", why: "a generation that has rotted is set aside; a cut finds it again"},
 	{file: "wal/journal_reserve.go", text: "return errors.Join(err, syncDir(j.dir)) == nil", why: "a full disk: the blocks are free for others behind it"},
+	{file: "wal/ledger.go", text: "\t\terr = file.Truncate(l.end)\n\t}\n\tif err == nil {\n\t\terr = file.Sync()\n\t}\n", why: "a failed sync: the line that was cut off is written again, and must not come back"},
 	{file: "wal/ledger.go", text: "\tif err == nil {\n\t\terr = file.Sync()\n\t}\n\tif err := errors.Join(err, file.Close()); err != nil {\n\t\treturn err\n\t}\n\treturn syncDir(l.dir)", why: "bytes set aside for the operator, which no acknowledged line is in"},
 }

@@ -30,7 +30,7 @@ var syncMutants = []mutant{
 
 	// The state folder.
 	drop("state-found", "start-up syncs the name of the state folder that it finds", everywhere, "wal/identity.go",
-		"if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {\n\t\t\treturn err\n\t\t}\n", "").at("^kill sync folder archive"),
+		"if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {\n\t\t\treturn err\n\t\t}\n", "").at("^kill sync folder root"),
 	drop("state-made", "the name of a new state folder is synced", everywhere, "wal/identity.go",
 		"\treturn syncDir(parent)\n}", "\treturn nil\n}"),
 
@@ -57,12 +57,8 @@ var syncMutants = []mutant{
 		"\treturn l.file.Sync()\n}", "\treturn nil\n}").at("^kill sync receipts"),
 	drop("receipts-named", "start-up syncs the names of receipt files", everywhere, "wal/ledger.go",
 		"return notes, syncDir(l.dir)", "return notes, nil").at("^kill (sync folder state|write receipts)"),
-	drop("receipts-rotate", "the name of a rotated file is synced", everywhere, "wal/ledger.go",
-		"errors.Join(l.release(), syncDir(l.dir))", "errors.Join(l.release())").at("^cut (sync folder state|create receipts|write receipts)"),
 	drop("receipts-begun", "the name of a new file of receipts is synced", everywhere, "wal/ledger.go",
 		"\tif err == nil {\n\t\terr = syncDir(l.dir)\n\t}\n\tif err != nil {\n\t\treturn errors.Join(err, file.Close())", "\tif err != nil {\n\t\treturn errors.Join(err, file.Close())").at("^cut (write|sync) receipts"),
-	drop("receipts-begun-file", "a new file of receipts is synced", everywhere, "wal/ledger.go",
-		"\t\terr = file.Truncate(l.end)\n\t}\n\tif err == nil {\n\t\terr = file.Sync()\n\t}\n", "\t\terr = file.Truncate(l.end)\n\t}\n").at("^cut (write|sync) receipts"),
 
 	// The local destination.
 	drop("local-folders", "the names of folders are synced", onDisk, "transport/local/files.go",
