@@ -44,7 +44,7 @@ func crash(ctx context.Context, args []string) (*report, error) {
 		points  = fs.String("points", "150", "how many points of all scenes, or all")
 		seeds   = fs.Int("seeds", 1, "runs with each point and variant; 4 go through all kinds of disk")
 		sweep   = fs.Int("sweep", 0, "for one point of each kind, cuts before so many operations of the recovery, one by one")
-		seed    = fs.Uint64("seed", uint64(time.Now().UnixNano()), "of everything that is drawn")
+		seed    = fs.Uint64("seed", uint64(time.Now().UnixNano())>>8, "of everything that is drawn")
 		jobs    = fs.Int("jobs", 2, "runs at a time")
 		scenes  = fs.String("scenes", "s3,local,full", "which workloads")
 		only    = fs.String("only", "", "a single run, by its name")
@@ -166,25 +166,26 @@ func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plan
 		seed := s.seed
 		for _, kind := range slices.Sorted(maps.Keys(points)) {
 			list := points[kind]
-			add := func(point, second int, how string) error {
+			add := func(point, second int, how string, disk int) error {
 				seed++
-				p, err := newCrashPlan(scene, point, second, how, seed)
+				p, err := newCrashPlan(scene, point, second, how, seed*crashDisks+uint64(disk%crashDisks))
 				p.kind = kind
 				kinds[name+" "+kind] = append(kinds[name+" "+kind], p)
 				return err
 			}
-			for _, point := range list {
-				for range seeds {
-					for _, how := range crashVariants {
-						err = errors.Join(err, add(point, 0, how))
+			for i, point := range list {
+				for k := range seeds {
+					for v, how := range crashVariants {
+						err = errors.Join(err, add(point, 0, how, i+k+v))
 					}
 				}
 			}
 			for second := range s.sweep {
-				err = errors.Join(err, add(list[second%len(list)], second+1, "twice"), add(list[second%len(list)], second+1, "kill"))
+				point := list[second%len(list)]
+				err = errors.Join(err, add(point, second+1, "twice", second), add(point, second+1, "kill", second))
 			}
 			for call := 0; scene.dest == "s3" && call < s.sweep/8; call++ { // both sides of each
-				err = errors.Join(err, add(list[call%len(list)], remoteOps+2+call, "twice"))
+				err = errors.Join(err, add(list[call%len(list)], remoteOps+2+call, "twice", call))
 			}
 		}
 		if err != nil {

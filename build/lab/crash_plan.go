@@ -155,9 +155,11 @@ func crashSceneOf(name string) (crashScene, error) {
 	return crashScene{}, fmt.Errorf("scene %q is not known", name)
 }
 
-// The last bits of a seed say what kind of disk it is, so that seeds in a row go
-// through all: names in order or not, and whether the last cut leaves nothing
-// that was not synced, where a missing sync shows at once, or what chance will.
+// crashDisks is how many kinds of disk there are. What is left of a seed says
+// which: names in order or not, and whether the last cut leaves nothing that was
+// not synced, where a missing sync shows at once, or what chance will.
+const crashDisks = 4
+
 func (p crashPlan) options() powerfs.Options {
 	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed/4%2 == 1, Seed: p.seed}
 }

@@ -100,7 +100,11 @@ func (w *crashWorld) live(ctx context.Context, whole bool) error {
 			return err
 		}
 		if whole && (i == 5 || i == 9) {
-			if on, err := w.flush(); !on || err != nil {
+			on, err := w.flush()
+			if on && err == nil && !w.plan.scene.full { // so that slots are used again
+				on, err = w.settled(ctx, func(_, _ engine.StreamStatus, s engine.Status) bool { return s.Destinations[0].PendingObjects == 0 })
+			}
+			if !on || err != nil {
 				return err
 			}
 		}
