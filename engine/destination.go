@@ -27,6 +27,7 @@ type destination struct {
 	fit      fit
 
 	gauge gauge // the dispatcher's alone
+	shut  bool  // likewise: nothing may be asked of it now
 }
 
 func newDestination(c Destination, m *Meter, when *calendar) *destination {

@@ -104,12 +104,15 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	d.e.store.View(func(s *wal.State) {
 		d.turn++
 		d.countDoubts(s)
+		d.shut(now, later)
 		// A link that fails is probed with objects that have not failed before
 		// those that have: it may be they, and not the link.
 		streams := d.order(s)
 		for _, again := range []bool{false, true} {
 			for _, st := range streams {
 				newest := d.e.newestFirst(st.Name)
+				var dest *destination
+				name := "\x00" // that dest has; a hundred thousand objects in a row have the same
 				for j := range st.Objects {
 					if d.running+len(tasks) >= d.e.cfg.Workers {
 						return
@@ -118,9 +121,11 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 					if newest {
 						o = &st.Objects[len(st.Objects)-1-j]
 					}
-					dest := d.e.dests[s.Layout(o).Destination]
-					if dest == nil {
-						continue // it is not configured any more; the bytes are kept
+					if l := s.Layout(o).Destination; l != name {
+						name, dest = l, d.e.dests[l]
+					}
+					if dest == nil || dest.shut && !inHand(o) {
+						continue // it is not configured any more, and the bytes are kept; or nothing may be asked of it
 					}
 					if suspect := dest.pace.failing && d.held[objectID{st.ID, o.Start}] != nil; suspect == again {
 						tasks = d.object(tasks, s, st, o, dest, now, later)
@@ -131,6 +136,25 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 	})
 	return tasks, again
 }
+
+// shut finds the destinations of which nothing at all may be asked now, so that
+// what waits for them need not be looked at, object by object.
+func (d *dispatcher) shut(now time.Time, later func(time.Time)) {
+	least := smallest
+	least.urgent = true
+	for _, dest := range d.e.dests {
+		dest.mu.Lock()
+		ok, at := dest.ready(now, least)
+		if dest.shut = !ok; dest.shut {
+			later(at)
+			dest.tell(d.e.log, now, nil)
+		}
+		dest.mu.Unlock()
+	}
+}
+
+// inHand says that what is left to do for an object is up to this device.
+func inHand(o *wal.Object) bool { return o.Dropped || o.Up != nil && o.Up.Done != nil }
 
 // order returns the streams that matter most first, each in turn among its equals.
 func (d *dispatcher) order(s *wal.State) []*wal.StreamState {
@@ -161,9 +185,12 @@ func (d *dispatcher) countDoubts(s *wal.State) {
 	for _, st := range s.Streams {
 		for i := range st.Objects {
 			o := &st.Objects[i]
+			if !inDoubt(o) || o.Up.Done != nil {
+				continue
+			}
 			dest := d.e.dests[s.Layout(o).Destination]
 			t, failing := d.doubts[dest]
-			if !failing || !inDoubt(o) || o.Up.Done != nil {
+			if !failing {
 				continue
 			}
 			t.objects++

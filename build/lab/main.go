@@ -7,6 +7,7 @@
 //	go run ./build/lab mutants          take away each sync and each rule in turn; crash must find it
 //	go run ./build/lab wear             bytes that reach the flash for each byte kept; as root
 //	go run ./build/lab rot              spoil every byte of journal and receipts, bytes of the spool
+//	go run ./build/lab backlog          100,000 objects and 10 GiB that wait: start-up, memory, status
 //	go run ./build/lab stall            every tenth sync takes 2 s; nothing may be lost
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
@@ -48,6 +49,7 @@ var experiments = []experiment{
 	{"soak", "a day with a bad link, kills and power cuts, in minutes", soak},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
+	{"backlog", "100,000 objects and 10 GiB that wait: start-up, memory, status", backlog},
 	{"rot", "spoil every byte of journal and receipts, bytes of the spool", rot},
 	{"faults-disk", "let every file-system operation fail, in every way", faultsDisk},
 	{"clock", "a clock that starts in 1970, and is stepped", clock},
