@@ -25,17 +25,28 @@ import (
 )
 
 // hurried is the real destination with two things changed that only take time:
-// parts may be small, and what a service asks for is waited for less long.
+// parts may be small where the server takes them, and what a service asks for is
+// waited for less long.
 type hurried struct {
-	*s3.Destination
+	transport.Destination
 	factor float64
 }
 
 // Limits are the destination's, with parts of any size.
 func (h hurried) Limits() transport.Limits {
 	l := h.Destination.Limits()
-	l.MinPart = 1
+	if !l.PowerOf2 {
+		l.MinPart = 1
+	}
 	return l
+}
+
+// Describe is the destination's, if it has one.
+func (h hurried) Describe(o transport.Object) (transport.Description, error) {
+	if d, ok := h.Destination.(transport.Describer); ok {
+		return d.Describe(o)
+	}
+	return transport.Description{}, errors.New("it describes nothing")
 }
 
 func (h hurried) hurry(err error) error {
@@ -96,6 +107,7 @@ var tells = regexp.MustCompile(`\b(allow|check|renew|use)\b`)
 // A bench runs plans, one at a time, against a server that it shares.
 type bench struct {
 	gateway *transporttest.Gateway
+	vault   *transporttest.Vault // in place of the gateway
 	proxy   *transporttest.Proxy
 	client  *awss3.Client // straight to the server
 	dir     string
@@ -133,6 +145,9 @@ func (b *bench) run(ctx context.Context, p *plan) (out *outcome, err error) {
 		return nil, err
 	}
 	defer wire.CloseIdle()
+	if b.vault != nil {
+		return b.runVault(ctx, p, dir, wire)
+	}
 	to, err := s3.New(s3.Config{
 		Bucket: b.gateway.Bucket, Region: b.gateway.Region, Endpoint: b.proxy.Endpoint, PathStyle: true, Prefix: prefix,
 		Write:       s3.Write{Checksum: p.checksum, ChecksumType: p.kind},
@@ -141,6 +156,17 @@ func (b *bench) run(ctx context.Context, p *plan) (out *outcome, err error) {
 	if err != nil {
 		return nil, err
 	}
+	out = &outcome{}
+	objects, err := b.archive(ctx, p, dir, to, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, b.judge(ctx, p, dir, prefix, objects, out)
+}
+
+// archive runs an engine until all is archived or the time is up, and returns
+// the bytes of each object.
+func (b *bench) archive(ctx context.Context, p *plan, dir string, to transport.Destination, out *outcome) (objects [][]byte, err error) {
 	cfg := engine.Config{
 		StateDir: dir, Device: "lab", Drain: true, Spool: engine.Spool{MinFree: -1},
 		Streams: []engine.Stream{{Name: "s", Key: "{stream}-{epoch}-{start}", Destination: "archive",
@@ -150,22 +176,13 @@ func (b *bench) run(ctx context.Context, p *plan) (out *outcome, err error) {
 	if b.log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(b.log, nil))
 	}
-	out = &outcome{}
-	objects, err := b.archive(ctx, p, cfg, out)
-	if err != nil {
-		return nil, err
-	}
-	out.fired, out.sent = b.proxy.Fired(), b.proxy.Sent()
-	// A fault costs one more sending of all that there is at the very most.
-	if limit := int64(len(out.fired)+2) * (p.size + p.small); out.sent > limit {
-		out.breaks("%d bytes were sent for %d, more than the faults explain", out.sent, p.size+p.small)
-	}
-	return out, b.judge(ctx, p, dir, prefix, objects, out)
-}
-
-// archive runs an engine until all is archived or the time is up, and returns
-// the bytes of each object.
-func (b *bench) archive(ctx context.Context, p *plan, cfg engine.Config, out *outcome) (objects [][]byte, err error) {
+	defer func() {
+		out.fired, out.sent = b.proxy.Fired(), b.proxy.Sent()
+		// A fault costs one more sending of all that there is at the very most.
+		if limit := int64(len(out.fired)+2) * (p.size + p.small); out.sent > limit {
+			out.breaks("%d bytes were sent for %d, more than the faults explain", out.sent, p.size+p.small)
+		}
+	}()
 	e, err := engine.New(cfg)
 	if err != nil {
 		return nil, err
@@ -177,7 +194,7 @@ func (b *bench) archive(ctx context.Context, p *plan, cfg engine.Config, out *ou
 	for _, o := range objects {
 		for rest := o; len(rest) > 0; {
 			n := min(len(rest), 32<<10)
-			if err := e.Append(ctx, "s", rest[:n]); err != nil {
+			if err := errors.Join(e.Append(ctx, "s", rest[:n]), e.Sync(ctx, "s")); err != nil {
 				return nil, errors.Join(err, e.Close())
 			}
 			rest = rest[n:]

@@ -37,6 +37,7 @@ func faults(ctx context.Context, args []string) (*report, error) {
 		workers = fs.Int("workers", 16, "scripts at a time")
 		limit   = fs.Duration("limit", 40*time.Second, "for one script")
 		dir     = fs.String("dir", scratch(), "folder for the states and the server")
+		dest    = fs.String("dest", "s3", "s3 or glacier")
 		verbose = fs.Bool("v", false, "tell of every request")
 	)
 	if err := fs.Parse(args); err != nil {
@@ -49,10 +50,6 @@ func faults(ctx context.Context, args []string) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := transporttest.NewGateway(transporttest.GatewayOptions{Dir: filepath.Join(work, "server"), SmallParts: true})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(work))
-	}
 	c := &campaign{kinds: map[string]int{}}
 	var told io.Writer
 	log.SetOutput(io.Discard) // net/http speaks of replies that nobody asked for
@@ -60,10 +57,31 @@ func faults(ctx context.Context, args []string) (*report, error) {
 		told, *workers = os.Stderr, 1
 	}
 	began := time.Now()
-	err = c.run(ctx, *seed, *n, *workers, func() (*bench, error) { return newBench(g, work, *limit, pace, told) })
+	var server io.Closer
+	var open func() (*bench, error)
+	server, c.draw, open, err = faultServer(*dest, work, *limit, told)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(work))
+	}
+	err = c.run(ctx, *seed, *n, *workers, open)
 	out := c.report()
 	out.rows = append([][2]string{{"experiment", fmt.Sprintf("%d scripts from seed %d on, %d at a time, in %.0f s", c.done, *seed, *workers, time.Since(began).Seconds())}}, out.rows...)
-	return out, errors.Join(err, g.Close(), os.RemoveAll(work))
+	return out, errors.Join(err, server.Close(), os.RemoveAll(work))
+}
+
+// faultServer starts what the scripts are for, and returns what draws them and
+// what lives through them.
+func faultServer(dest, work string, limit time.Duration, told io.Writer) (io.Closer, func(uint64) *plan, func() (*bench, error), error) {
+	dir := filepath.Join(work, "server")
+	switch dest {
+	case "s3":
+		g, err := transporttest.NewGateway(transporttest.GatewayOptions{Dir: dir, SmallParts: true})
+		return g, newPlan, func() (*bench, error) { return newBench(g, work, limit, pace, told) }, err
+	case "glacier":
+		v, err := transporttest.NewVault(transporttest.VaultOptions{Dir: dir})
+		return v, newVaultPlan, func() (*bench, error) { return newVaultBench(v, work, limit, pace, told) }, err
+	}
+	return nil, nil, nil, fmt.Errorf("-dest %q is not known; use s3 or glacier", dest)
 }
 
 // scratch is a folder in memory if there is one: the campaign is not about flash.
@@ -98,6 +116,7 @@ func again(ctx context.Context, args []string) (err error) {
 
 // A campaign is many plans and what became of them.
 type campaign struct {
+	draw           func(seed uint64) *plan
 	mu             sync.Mutex
 	next           uint64
 	done           int
@@ -126,7 +145,7 @@ func (c *campaign) run(ctx context.Context, seed uint64, n, workers int, open fu
 			}
 			for ctx.Err() == nil {
 				c.mu.Lock()
-				p := newPlan(c.next)
+				p := c.draw(c.next)
 				c.next++
 				end := p.seed-seed >= uint64(n)
 				c.mu.Unlock()

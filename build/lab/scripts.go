@@ -21,8 +21,10 @@ type plan struct {
 	kind     string // of the checksum
 	script   string
 	modes    transporttest.Modes
-	readable bool // its objects may be asked for
-	resends  bool // the server takes a part number twice
+	readable bool     // its objects may be asked for
+	resends  bool     // the server takes a part number twice
+	codes    []string // what the service answers besides what all do
+	bodiless bool     // its answers to what changes something are in their headers
 }
 
 func (p *plan) parts() int { return int((p.size + p.partSize - 1) / p.partSize) }
@@ -129,7 +131,7 @@ func (p *plan) spoil(r *rand.Rand, op string) string {
 		return fmt.Sprintf("%s=%d", []string{"cut-up", "reset"}[r.IntN(2)], 1+r.Int64N(p.least(name)))
 	case n < 7:
 		return "drop"
-	case n == 7 && name != "head" && name != "part":
+	case n == 7 && name != "head" && name != "part" && !p.bodiless:
 		return fmt.Sprintf("cut-down=%d", 1+r.IntN(60))
 	case n == 8:
 		return fmt.Sprintf("stall=%dms", 1+r.IntN(20))
@@ -145,6 +147,7 @@ func (p *plan) spoil(r *rand.Rand, op string) string {
 		return "late=" + draw(r, "500:InternalError", "502:", "503:ServiceUnavailable", "504:")
 	}
 	codes := []string{"500:InternalError", "502:", "503:SlowDown", "504:", "400:RequestTimeout", "403:RequestTimeTooSkewed", "400:ExpiredToken", "429:", "501:NotImplemented"}
+	codes = append(codes, p.codes...)
 	switch name {
 	case "part":
 		codes = append(codes, "404:NoSuchUpload", "400:BadDigest", "403:AccessDenied")
