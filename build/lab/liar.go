@@ -40,7 +40,8 @@ type liar struct {
 	fail    error
 }
 
-func newLiar(ctx context.Context) (_ *liar, err error) {
+// newLiar makes all but the daemon, which is built. Close must follow.
+func newLiar(ctx context.Context, source, rate, budget string) (_ *liar, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("needs root, for a network namespace; run it as root")
 	}
@@ -68,7 +69,7 @@ func newLiar(ctx context.Context) (_ *liar, err error) {
 	if err := l.servePortal(port); err != nil {
 		return nil, err
 	}
-	return l, l.start(ctx, port)
+	return l, l.prepare(ctx, port, source, rate, budget)
 }
 
 // connect makes the namespace and the cable to it.
@@ -128,8 +129,8 @@ func (l *liar) servePortal(port string) error {
 	return nil
 }
 
-// start starts the daemon and the feed.
-func (l *liar) start(ctx context.Context, port string) (err error) {
+// prepare builds the daemon and writes its config.
+func (l *liar) prepare(ctx context.Context, port, source, rate, budget string) (err error) {
 	r := &rig{gateway: l.gateway}
 	l.rig, l.output = r, &r.output
 	if r.dir, err = os.MkdirTemp("", "dray-lab-"); err != nil {
@@ -145,10 +146,10 @@ func (l *liar) start(ctx context.Context, port string) (err error) {
 	text := fmt.Sprintf(`device: lab
 state_dir: %s
 spool: {max_bytes: 256MiB, min_free: 1MiB}
-link: {budgets: [{interface: %s, day: 10GiB}]}
+link: {rate: %s, budgets: [{interface: %s, day: %s}]}
 streams:
   - name: %s
-    source: {type: stdin}
+    source: %s
     framing: lines
     sync: {interval: 100ms}
     object: {max_bytes: 1MiB, max_age: 500ms}
@@ -162,19 +163,21 @@ destinations:
     region: %s
     bucket: %s
     credentials: {access_key_id: %s, secret_access_key: %s}
-`, r.stateDir(), l.near, streamName, port, l.gateway.Region, l.gateway.Bucket, l.gateway.AccessKeyID, l.gateway.SecretAccessKey)
-	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
-		return err
-	}
+`, r.stateDir(), rate, l.near, budget, streamName, source, port, l.gateway.Region, l.gateway.Bucket, l.gateway.AccessKeyID, l.gateway.SecretAccessKey)
+	return os.WriteFile(r.config, []byte(text), 0o600)
+}
+
+// start starts the daemon, which reads from stdin what its config says that it does.
+func (l *liar) start() (stdin io.WriteCloser, err error) {
+	r := l.rig
 	r.cmd = exec.Command("ip", "netns", "exec", l.space, r.program, "run", "-c", r.config)
 	r.cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY=", "NOTIFY_SOCKET=")
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
-	to, err := r.cmd.StdinPipe()
-	if err != nil {
-		return err
+	if stdin, err = r.cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
 	if err := r.cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	exited := make(chan struct{})
 	r.exited = exited
@@ -182,8 +185,7 @@ destinations:
 		defer close(exited)
 		_ = r.cmd.Wait() // ProcessState says how it ended
 	}()
-	l.feeding.Go(func() { l.fail = l.feed(to) })
-	return nil
+	return stdin, nil
 }
 
 // feed writes 200 KB of lines a second.

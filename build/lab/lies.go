@@ -39,10 +39,15 @@ func lies(ctx context.Context, args []string) (*report, error) {
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	l, err := newLiar(ctx)
+	l, err := newLiar(ctx, "{type: stdin}", "100MiB/s", "10GiB")
 	if err != nil {
 		return nil, err
 	}
+	to, err := l.start()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	l.feeding.Go(func() { l.fail = l.feed(to) })
 	out := &report{}
 	err = l.tellAll(ctx, out, *back, *only)
 	return out, errors.Join(err, l.Close())

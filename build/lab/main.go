@@ -12,6 +12,7 @@
 //	go run ./build/lab faults -n 10000  seeded random fault scripts between engine and S3 server
 //	go run ./build/lab fleet            10,000 devices lose one service for an hour, in virtual time
 //	go run ./build/lab link             bad links: what gets through, beside other programs
+//	go run ./build/lab budget           kills while a budget is used up, counted by the interface
 //	go run ./build/lab lies             a link that lies and breaks, in a network namespace
 //	go run ./build/lab soak             a day with a bad link, kills and power cuts, in minutes
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
@@ -45,6 +46,7 @@ var experiments = []experiment{
 	{"faults", "seeded random fault scripts between engine and S3 server", faults},
 	{"fleet", "many devices lose one service for an hour, in virtual time", fleet},
 	{"link", "bad links: what gets through, beside other programs", badLinks},
+	{"budget", "kills while a budget is used up, counted by the interface", budget},
 	{"lies", "a link that lies and breaks, in a network namespace", lies},
 	{"soak", "a day with a bad link, kills and power cuts, in minutes", soak},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
