@@ -97,6 +97,11 @@ func Export(stateDir string, sel ExportSelection, w io.Writer) (ExportReport, er
 		r = live[0]
 		sel.From = r.Start
 	}
+	sec, err := x.store.Section(id, 0, r.End)
+	if err != nil {
+		return r, fmt.Errorf("export from %s: %w", stateDir, err)
+	}
+	defer sec.Close()
 	sum := r.sum(w)
 	at := sel.From
 	for _, o := range live {
@@ -105,7 +110,7 @@ func Export(stateDir string, sel ExportSelection, w io.Writer) (ExportReport, er
 			continue
 		}
 		r.miss(at, from, "archived, or a gap")
-		if err := r.extent(x.store, id, from, to, sum); err != nil {
+		if err := r.extent(sec, from, to, sum); err != nil {
 			return r, fmt.Errorf("export from %s: %w", stateDir, err)
 		}
 		at = to
@@ -126,6 +131,11 @@ func ExportObjects(stateDir string, sel ExportSelection, create func(name string
 	}
 	defer x.store.Close()
 	for _, st := range x.streams {
+		sec, err := x.store.Section(st.id, 0, st.kept)
+		if err != nil {
+			return fmt.Errorf("export from %s: %w", stateDir, err)
+		}
+		defer sec.Close()
 		for _, r := range st.objects {
 			if sel.To != 0 {
 				r.End = min(r.End, sel.To)
@@ -142,7 +152,7 @@ func ExportObjects(stateDir string, sel ExportSelection, create func(name string
 				return fmt.Errorf("export from %s: %w", stateDir, err)
 			}
 			sum := r.sum(w)
-			err = r.extent(x.store, st.id, r.Start, r.End, sum)
+			err = r.extent(sec, r.Start, r.End, sum)
 			sum.done(&r)
 			if err = errors.Join(err, w.Close()); err == nil {
 				err = done(r)
@@ -219,15 +229,14 @@ func (r *ExportReport) miss(from, to int64, why string) {
 	}
 }
 
-// extent writes [from, to), passing over what is damaged.
-func (r *ExportReport) extent(s *wal.Store, id uint32, from, to int64, w io.Writer) error {
+// extent writes [from, to) of a section that begins with the stream, passing
+// over what is damaged. Going on behind the extent before is cheap.
+func (r *ExportReport) extent(sec *wal.Section, from, to int64, w io.Writer) error {
 	for from < to {
-		sec, err := s.Section(id, from, to)
-		if err != nil {
+		if _, err := sec.Seek(from, io.SeekStart); err != nil {
 			return err
 		}
-		n, err := io.Copy(w, sec)
-		sec.Close()
+		n, err := io.Copy(w, io.LimitReader(sec, to-from))
 		if n > 0 {
 			r.Extents = append(r.Extents, ExportExtent{Start: from, End: from + n})
 			r.Bytes += n
@@ -240,8 +249,9 @@ func (r *ExportReport) extent(s *wal.Store, id uint32, from, to int64, w io.Writ
 		case !errors.As(err, &damage):
 			return err
 		}
-		r.miss(damage.From, damage.To, damaged)
-		from = damage.To
+		end := min(damage.To, to)
+		r.miss(damage.From, end, damaged)
+		from = end
 	}
 	return nil
 }
