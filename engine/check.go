@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/seed-7270d448/dray/hal"
 	"github.com/seed-7270d448/dray/transport"
+	"github.com/seed-7270d448/dray/wal"
 )
 
 // Defaults and bounds of a Config; sizes are bytes.
@@ -255,6 +257,7 @@ func (c *checker) streams() {
 			c.addAt(at+".key", err)
 		} else {
 			c.addAt(at+".key", key.checkSize(c.cfg.Device, s.Name))
+			c.description(at+".key", key, s)
 			keys[i] = &key
 			for j, other := range c.cfg.Streams[:i] {
 				if other.Destination == s.Destination && other.Name != s.Name && keys[j] != nil && key.canMeet(c.cfg.Device, s.Name, *keys[j], other.Name) {
@@ -263,6 +266,26 @@ func (c *checker) streams() {
 			}
 		}
 	}
+}
+
+// description checks that what the destination keeps in place of key and
+// metadata can hold the longest there may be.
+func (c *checker) description(at string, key keyTemplate, s Stream) {
+	d := c.cfg.destination(s.Destination)
+	if d == nil {
+		return
+	}
+	to, ok := d.To.(transport.Describer)
+	if !ok {
+		return
+	}
+	const most = math.MaxInt64
+	o := wal.Object{Start: most, Gap: most, Time: 999_999_999, GapUnknown: true, Estimated: true, Slice: true}
+	_, err := to.Describe(transport.Object{
+		Key:      key.ofSlice().Execute(c.cfg.Device, s.Name, wal.EpochText(1), most, most, time.Unix(0, 0)),
+		Metadata: metadata(c.cfg.Device, &wal.StreamState{Name: s.Name, Epoch: 1}, &o),
+	})
+	c.addAt(at, err)
 }
 
 func (c *checker) framing(at string, f hal.Framing) {

@@ -50,6 +50,7 @@ func (e *Engine) Status() Status {
 			}
 		}
 	}
+	s.Notes = append(s.Notes, e.idleNotes()...)
 	if why := e.unwritten.Load(); why != nil {
 		s.Spool.LastError = *why
 	}

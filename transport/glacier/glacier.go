@@ -85,7 +85,6 @@ var (
 	_ transport.Catalogue   = (*Destination)(nil)
 	_ transport.Describer   = (*Destination)(nil)
 	_ transport.Examiner    = (*Destination)(nil)
-	_ transport.Noter       = (*Destination)(nil)
 )
 
 // New checks c. It connects to nothing.
@@ -197,9 +196,6 @@ func (d *Destination) Limits() transport.Limits {
 		NewHash:  newHash,
 	}
 }
-
-// Notes tells what an operator of a vault should know.
-func (d *Destination) Notes() []string { return []string{NoNewCustomers} }
 
 // NoNewCustomers is what whoever chooses a vault today should know.
 const NoNewCustomers = "Amazon takes no new customers for Glacier vaults since 2025-12-15; without one already, use type s3 with storage_class GLACIER_IR, GLACIER or DEEP_ARCHIVE"
