@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -293,13 +294,14 @@ func (a *auditor) report() Audit {
 				s.More++
 			}
 		})
-		slices.SortStableFunc(s.Problems, func(x, y Flaw) int { return cmp.Compare(x.Start, y.Start) })
+		sort.SliceStable(s.Problems, func(i, j int) bool { return s.Problems[i].Start < s.Problems[j].Start })
 		a.Audit.Series = append(a.Audit.Series, s.Series)
 	}
-	slices.SortFunc(a.Audit.Series, func(x, y Series) int {
-		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Stream, y.Stream), cmp.Compare(x.Epoch, y.Epoch))
+	sort.Slice(a.Audit.Series, func(i, j int) bool {
+		x, y := &a.Audit.Series[i], &a.Audit.Series[j]
+		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Stream, y.Stream), cmp.Compare(x.Epoch, y.Epoch)) < 0
 	})
-	slices.SortFunc(a.Bad, func(x, y BadObject) int { return cmp.Compare(x.Key, y.Key) })
+	sort.Slice(a.Bad, func(i, j int) bool { return a.Bad[i].Key < a.Bad[j].Key })
 	return a.Audit
 }
 

@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/seed-7270d448/dray/transport"
@@ -162,7 +162,7 @@ func (d *dispatcher) order(s *wal.State) []*wal.StreamState {
 	for i := range s.Streams {
 		list = append(list, s.Streams[(i+d.turn)%len(s.Streams)])
 	}
-	slices.SortStableFunc(list, func(a, b *wal.StreamState) int { return d.e.rank(b.Name) - d.e.rank(a.Name) })
+	sort.SliceStable(list, func(i, j int) bool { return d.e.rank(list[i].Name) > d.e.rank(list[j].Name) })
 	return list
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -60,8 +61,9 @@ func Uploads(ctx context.Context, cfg Config, only string, own func(context.Cont
 			errs = append(errs, fmt.Errorf("destination %s: %w", d.Name, err))
 		}
 	}
-	slices.SortFunc(all, func(a, b LeftUpload) int {
-		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Key, b.Key), a.Begun.Compare(b.Begun), cmp.Compare(a.UploadID, b.UploadID))
+	sort.Slice(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Key, b.Key), a.Begun.Compare(b.Begun), cmp.Compare(a.UploadID, b.UploadID)) < 0
 	})
 	return all, errors.Join(errs...)
 }

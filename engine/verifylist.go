@@ -3,7 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 
 	"github.com/seed-7270d448/dray/transport"
 )
@@ -73,8 +73,9 @@ func VerifyList(stateDir string, sel VerifySelection, list func(fn func(Listed) 
 	absent(waiting)
 	absent(doubtful, "in doubt, and no archive in the inventory is it")
 	sum.Receipts = sum.Same + sum.Different + sum.Absent
-	slices.SortFunc(outcomes, func(a, b Verified) int {
-		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Start, b.Start))
+	sort.Slice(outcomes, func(i, j int) bool {
+		a, b := &outcomes[i], &outcomes[j]
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Start, b.Start)) < 0
 	})
 	for _, v := range outcomes {
 		if err := fn(v); err != nil {

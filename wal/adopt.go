@@ -1,12 +1,12 @@
 package wal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 )
 
 // adopt takes up slots that the journal does not speak of any more, since the
@@ -38,7 +38,7 @@ func (s *Store) adopt(spool string) error {
 		}
 		_ = r.f.Close() // it was only read
 	}
-	slices.SortFunc(heads, func(a, b adoptable) int { return cmp.Compare(a.base, b.base) })
+	sort.Slice(heads, func(i, j int) bool { return heads[i].base < heads[j].base })
 	for _, h := range heads {
 		st := s.state.Stream(h.id.stream)
 		if st != nil && st.Epoch == 0 {

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,14 +96,11 @@ func (p *slots) spare() (list []uint32) {
 			list = append(list, n)
 		}
 	}
-	slices.SortFunc(list, func(a, b uint32) int {
-		if p.bad[a] != p.bad[b] {
-			if p.bad[a] {
-				return 1
-			}
-			return -1
+	sort.Slice(list, func(i, j int) bool {
+		if bad := p.bad[list[i]]; bad != p.bad[list[j]] {
+			return !bad
 		}
-		return int(a) - int(b)
+		return list[i] < list[j]
 	})
 	return list
 }

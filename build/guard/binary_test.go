@@ -62,3 +62,22 @@ func TestNothingTurnsDeadCodeEliminationOff(t *testing.T) {
 		}
 	}
 }
+
+// Each type that slices.SortFunc sorts is 12 KiB of code and names; sort.Slice
+// has one body for all.
+func TestStructsAreSortedByOneSort(t *testing.T) {
+	for _, name := range goFiles(t) {
+		if strings.HasPrefix(name, "build/") || strings.Contains(name, "test/") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, costly := range []string{"slices.SortFunc(", "slices.SortStableFunc(", "slices.SortedFunc("} {
+			if bytes.Contains(b, []byte(costly)) {
+				t.Errorf("%s: %s...): use sort.Slice or sort.SliceStable", name, costly)
+			}
+		}
+	}
+}

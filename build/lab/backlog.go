@@ -81,7 +81,7 @@ func backlog(ctx context.Context, args []string) (*report, error) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-func mebi(n int64) float64        { return float64(n) / (1 << 20) }
+func mebi(n int64) float64       { return float64(n) / (1 << 20) }
 
 // backlogCost is what a daemon costs on a state folder.
 type backlogCost struct {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -51,7 +51,7 @@ func (d *Destination) Jobs(ctx context.Context) ([]Job, error) {
 		}
 		next := aws.ToString(out.Marker)
 		if next == "" {
-			slices.SortStableFunc(jobs, func(a, b Job) int { return b.Begun.Compare(a.Begun) })
+			sort.SliceStable(jobs, func(i, j int) bool { return jobs[i].Begun.After(jobs[j].Begun) })
 			return jobs, nil
 		}
 		if next == aws.ToString(in.Marker) {

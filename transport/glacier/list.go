@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +61,7 @@ func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) 
 		}
 		next := aws.ToString(out.Marker)
 		if next == "" {
-			slices.SortFunc(parts, func(a, b transport.PartReceipt) int { return cmp.Compare(a.Number, b.Number) })
+			sort.Slice(parts, func(i, j int) bool { return parts[i].Number < parts[j].Number })
 			return parts, nil
 		}
 		if next == aws.ToString(in.Marker) {
@@ -107,7 +107,7 @@ func (d *Destination) Find(ctx context.Context, key string) ([]transport.Upload,
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortStableFunc(found, func(a, b aged) int { return a.begun.Compare(b.begun) })
+	sort.SliceStable(found, func(i, j int) bool { return found[i].begun.Before(found[j].begun) })
 	uploads := make([]transport.Upload, len(found))
 	for i, f := range found {
 		uploads[i] = f.Upload

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
-	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,8 +58,9 @@ func findUploads(root *os.Root, key string) ([]transport.Upload, error) {
 		}
 		found = append(found, u)
 	}
-	slices.SortFunc(found, func(a, b aged) int {
-		return cmp.Or(a.made.Compare(b.made), cmp.Compare(a.ID, b.ID))
+	sort.Slice(found, func(i, j int) bool {
+		a, b := &found[i], &found[j]
+		return cmp.Or(a.made.Compare(b.made), cmp.Compare(a.ID, b.ID)) < 0
 	})
 	uploads := make([]transport.Upload, len(found))
 	for i, u := range found {

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -67,7 +67,7 @@ func (d *Destination) parts(ctx context.Context, op string, u transport.Upload) 
 		}
 		next := aws.ToString(out.NextPartNumberMarker)
 		if !aws.ToBool(out.IsTruncated) {
-			slices.SortFunc(parts, func(a, b transport.PartReceipt) int { return cmp.Compare(a.Number, b.Number) })
+			sort.Slice(parts, func(i, j int) bool { return parts[i].Number < parts[j].Number })
 			return parts, nil
 		}
 		if next == "" || next == aws.ToString(in.PartNumberMarker) {
@@ -162,8 +162,9 @@ func (d *Destination) uploads(ctx context.Context, op, key string) ([]transport.
 		}
 		nextKey, nextID := aws.ToString(out.NextKeyMarker), aws.ToString(out.NextUploadIdMarker)
 		if !aws.ToBool(out.IsTruncated) {
-			slices.SortFunc(found, func(a, b aged) int {
-				return cmp.Or(a.begun.Compare(b.begun), strings.Compare(a.id, b.id))
+			sort.Slice(found, func(i, j int) bool {
+				a, b := &found[i], &found[j]
+				return cmp.Or(a.begun.Compare(b.begun), strings.Compare(a.id, b.id)) < 0
 			})
 			uploads := make([]transport.Upload, len(found))
 			for i, f := range found {

@@ -2,11 +2,10 @@ package demo
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 
 	"github.com/seed-7270d448/dray/engine"
 )
@@ -26,7 +25,7 @@ func readArchive(dir string) (data []byte, objects int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	slices.SortFunc(receipts, func(a, b engine.Receipt) int { return cmp.Compare(a.Start, b.Start) })
+	sort.Slice(receipts, func(i, j int) bool { return receipts[i].Start < receipts[j].Start })
 	end := int64(0)
 	for _, r := range receipts {
 		if r.Start < end {
