@@ -137,6 +137,9 @@ type Destination struct {
 	// Clock, if set, is asked for the time that the service said last. It must be
 	// the service's beyond doubt: said by one whose certificate was good.
 	Clock func() ServerClock
+	// TellTime, if set, is given what to ask for the time, by all that is known of
+	// it: a wall clock that is years wrong finds no certificate valid.
+	TellTime func(now func() time.Time)
 	// Link, if set, is asked for the state of the wire, for Status, and to fit
 	// sizes to what it carries between two failures. Safe for concurrent use.
 	Link func() LinkCounters

@@ -84,6 +84,11 @@ func New(cfg Config) (*Engine, error) {
 			}
 		}
 	})
+	for _, d := range cfg.Destinations {
+		if d.TellTime != nil {
+			d.TellTime(func() time.Time { now, _ := e.time(); return now })
+		}
+	}
 	for _, note := range e.store.Notes() {
 		e.log.Warn("start-up: " + note)
 	}

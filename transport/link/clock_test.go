@@ -51,3 +51,31 @@ func TestOnlyAServerThatHasProvedWhoItIsTellsTheTime(t *testing.T) {
 		}
 	}
 }
+
+func TestCertificatesAreJudgedByTheTimeThatIsTold(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	cert := server.Certificate()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		now  time.Time
+		good bool
+	}{{cert.NotBefore.Add(-time.Hour), false}, {cert.NotBefore.Add(time.Hour), true}, {cert.NotAfter.Add(time.Hour), false}} {
+		link, err := New(Config{CAFile: ca})
+		if err != nil {
+			t.Fatal(err)
+		}
+		link.TellTime(func() time.Time { return tt.now })
+		resp, err := (&http.Client{Transport: link}).Get(server.URL)
+		if (err == nil) != tt.good {
+			t.Errorf("at %v: %v", tt.now, err)
+		}
+		if err == nil {
+			resp.Body.Close()
+		}
+		link.CloseIdle()
+	}
+}

@@ -74,6 +74,7 @@ type Transport struct {
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
 	clock atomic.Pointer[dated]
+	time  atomic.Pointer[func() time.Time] // nil: time.Now
 	dials map[*dialing]struct{}
 }
 
@@ -141,6 +142,7 @@ func New(c Config) (*Transport, error) {
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            roots,
 			ClientSessionCache: t.sessions, // saves bytes on metered links
+			Time:               t.now,
 		},
 		Protocols:              &protocols,
 		TLSHandshakeTimeout:    c.TLS,

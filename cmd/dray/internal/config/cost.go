@@ -56,10 +56,11 @@ func (w *wires) open(use link.Config, own *link.Rate) (*link.Transport, error) {
 // over is a destination at the far end of a link.
 func over(wire *link.Transport, to transport.Destination) engine.Destination {
 	return engine.Destination{
-		To:    to,
-		Clock: func() (c engine.ServerClock) { c.Time, c.Heard = wire.Clock(); return c },
-		Link:  func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
-		Route: wire.Interface,
+		To:       to,
+		Clock:    func() (c engine.ServerClock) { c.Time, c.Heard = wire.Clock(); return c },
+		TellTime: wire.TellTime,
+		Link:     func() engine.LinkCounters { return engine.LinkCounters(wire.Counters()) },
+		Route:    wire.Interface,
 	}
 }
 
