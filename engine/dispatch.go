@@ -227,7 +227,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action == actWait || step.action.alone() && fl != nil {
 			return tasks
 		}
-		if !writes && (dest.limits.Once || !step.action.remote()) {
+		if !writes && !mutely(step.action, dest.limits, s, st, o) {
 			return tasks
 		}
 		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
@@ -318,6 +318,18 @@ func (d *dispatcher) wakeUp(now time.Time) {
 			h.wake(now)
 		}
 	}
+}
+
+// mutely says whether a step can be taken while nothing can be written down. What
+// makes an object has to have the same outcome if a power cut forgets it: the
+// object's end must be durable, and its time, which may be in its key, certain.
+func mutely(a action, lim transport.Limits, s *wal.State, st *wal.StreamState, o *wal.Object) bool {
+	switch a {
+	case actPut, actComplete:
+		_, estimated := s.Captured(o)
+		return !lim.Once && st.Written(o) && !estimated
+	}
+	return !lim.Once && a.remote()
 }
 
 // settleFlash lets the gate before the journal and the receipts see how writing

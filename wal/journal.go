@@ -322,6 +322,8 @@ func journalHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.EROFS):
 		return "; mount it writable"
+	case journalFull(err):
+		return "; free some space on its disk"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return "; it must belong to the user that runs this program"
 	}

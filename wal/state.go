@@ -44,6 +44,7 @@ type StreamState struct {
 	layout   uint16   // of the next object
 	freed    int64    // end of the furthest object ever freed
 	counted  int64    // gaps that begin below are counted, so that seeing one again counts nothing
+	written  int64    // objects that end there or below have durable ends
 	carry    int64    // bytes lost since the last object began, for the next one's gap
 	carryUnk bool
 }
@@ -104,6 +105,20 @@ func (st *StreamState) last() *Object {
 		return nil
 	}
 	return &st.Objects[len(st.Objects)-1]
+}
+
+// Written says whether the object's end is durable. Until it is, start-up may
+// give the object another one.
+func (st *StreamState) Written(o *Object) bool { return o.Sealed() && o.End <= st.written }
+
+// sealed is the end of the last object that has one.
+func (st *StreamState) sealed() int64 {
+	for i := range slices.Backward(st.Objects) {
+		if st.Objects[i].Sealed() {
+			return st.Objects[i].End
+		}
+	}
+	return st.freed
 }
 
 // known is the highest offset that any fact names. All below it was kept once.

@@ -92,7 +92,7 @@ func Open(o Options) (*Store, error) {
 
 func (s *Store) open(o Options) (err error) {
 	if err := makeDir(o.Dir); err != nil {
-		return fmt.Errorf("state folder: %w", err)
+		return fmt.Errorf("state folder: %w%s", err, journalHint(err))
 	}
 	if s.lock, err = lockDir(o.Dir); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *Store) open(o Options) (err error) {
 	}
 	s.nameLost()
 	if err := s.identify(o.Machine, o.Boot); err != nil {
-		return err
+		return fmt.Errorf("state folder %s: a start-up has to be written down first: %w%s", o.Dir, err, journalHint(err))
 	}
 	if len(s.state.Streams) == 0 {
 		if err := s.setAside(spool); err != nil {
@@ -258,14 +258,24 @@ func (s *Store) Commit(facts ...Fact) error {
 	for i := range facts {
 		recs = append(recs, facts[i].AppendTo(nil))
 	}
-	if len(recs) == 0 {
+	if len(recs) == 0 && s.journal.log != nil { // else a new generation has to hold what was noted
 		return nil
 	}
 	if err := s.append(recs); err != nil {
 		return err
 	}
 	s.apply(facts)
+	s.written()
 	return nil
+}
+
+// written notes that all facts so far are durable.
+func (s *Store) written() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.state.Streams {
+		st.written = st.sealed()
+	}
 }
 
 // maxPending bounds the facts that wait for a journal which cannot take them, in bytes.
@@ -300,8 +310,8 @@ func (s *Store) Note(facts ...Fact) {
 		s.size += len(rec)
 	}
 	s.apply(facts)
-	if s.size > 64<<10 {
-		_ = s.append(s.pending) // they wait for the next Commit, which will say so
+	if s.size > 64<<10 && s.append(s.pending) == nil { // else they wait for the next Commit, which will say so
+		s.written()
 	}
 }
 

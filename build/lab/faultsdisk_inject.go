@@ -204,7 +204,7 @@ func (j *injector) heal(disk *powerfs.Disk) {
 	disk.MakeRoom()
 }
 
-// disarm keeps what has not come to pass from it: the end of the run is well.
+// disarm keeps what has not come to pass from it.
 func (j *injector) disarm() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -52,7 +52,7 @@ func parseFaultPlan(s string) (p faultPlan, err error) {
 // How a run goes on behind the failure, drawn from its seed.
 type faultCourse struct {
 	kill int    // SIGKILL so many operations behind it; negative: the daemon lives on
-	heal int    // round before which what lasts is healed
+	heal int    // first round before which what lasts can be healed
 	end  string // of the second life, before the one that drains
 	cut  uint64
 }
@@ -108,13 +108,16 @@ func (w *crashWorld) runFault(ctx context.Context, p faultPlan, out *report) (re
 		}
 		on, err := w.startUnder(ctx, j, &res)
 		for round := rounds[0]; on && err == nil && round < rounds[1]; round++ {
-			if round == c.heal {
+			if fired, active := j.state(); round >= c.heal && fired && active {
 				j.heal(w.disk)
 			}
 			on, err = w.round(ctx, j, round)
 		}
 		last := life == 1
 		if on && err == nil && last {
+			if j.lasts {
+				j.disarm()
+			}
 			j.heal(w.disk)
 			if on, err = w.recovered(ctx); on {
 				j.disarm()
