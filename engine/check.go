@@ -27,6 +27,7 @@ const (
 	maxName   = 64
 	maxDevice = 128
 
+	minReceipts     = 16 << 20
 	minSyncInterval = 10 * time.Millisecond
 	maxSyncInterval = time.Hour
 	minSyncBytes    = 4 << 10
@@ -85,6 +86,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Spool.MaxBytes, defaultMaxBytes)
 	set(&c.Spool.MinFree, defaultMinFree)
 	set(&c.Spool.WhenFull, DropOldest)
+	set(&c.Receipts.MaxBytes, 64<<20)
 	set(&c.ClockWait, 10*time.Minute)
 	if c.Device == "" {
 		c.Device, _ = os.Hostname() // still empty without one, which Check reports
@@ -220,6 +222,9 @@ func (c *checker) spool() {
 	if least := slots * slotBytes; s.MaxBytes < least {
 		c.add("spool.max_bytes", fmt.Sprintf("%s is too small for %d streams", sizeText(s.MaxBytes), len(c.cfg.Streams)),
 			fmt.Sprintf("use at least %s: three slots of 8 MiB for each stream", sizeText(least)))
+	}
+	if n := c.cfg.Receipts.MaxBytes; n < minReceipts {
+		c.add("receipts.max_bytes", sizeText(n)+" is too small", "use at least "+sizeText(minReceipts)+": they are removed by files of 4 MiB")
 	}
 	switch s.WhenFull {
 	case DropOldest, DropNewest:

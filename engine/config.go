@@ -17,6 +17,7 @@ type Config struct {
 	Version  string // of the embedding program, for status; default "dev"
 
 	Spool        Spool
+	Receipts     Receipts
 	Streams      []Stream
 	Destinations []Destination
 
@@ -47,6 +48,14 @@ type Spool struct {
 	// Endurance is how many bytes may be written to the flash in its life, as its
 	// data sheet says (TBW); only for FlashStatus. Default 0: not known.
 	Endurance int64
+}
+
+// Receipts bounds how many receipts are kept on flash.
+type Receipts struct {
+	// MaxBytes of all receipts, beyond which the oldest are removed, by files of 4
+	// MiB; default 64 MiB, at least 16 MiB. Those with an archive ID stay until they
+	// were exported (ExportReceipts), for without it the archive is lost.
+	MaxBytes int64
 }
 
 // WhenFull says what gives way when the spool is full.

@@ -240,6 +240,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 			ok = ok && dest.pace.inFlight < dest.fit.workers(dest.limits, d.e.cfg.Workers)
 			if ok {
 				via = dest.begin(now, want, func() int { return waiting(s, dest.cfg.Name) })
+				dest.shut = dest.pace.failing // one probe at a time
 			}
 			dest.tell(d.e.log, now, nil)
 			dest.mu.Unlock()

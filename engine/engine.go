@@ -68,6 +68,7 @@ func New(cfg Config) (*Engine, error) {
 	e.store, err = wal.Open(wal.Options{
 		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
 		Machine: readID("/etc/machine-id"), Boot: bootID(),
+		Receipts: cfg.Receipts.MaxBytes, Precious: precious,
 		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Now: kernel, Wake: e.poke,
 	})
 	if err != nil {

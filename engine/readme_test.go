@@ -29,6 +29,7 @@ func TestREADMEHasTheDefaultsAndTheLimits(t *testing.T) {
 		fmt.Sprintf("| `spool.max_bytes` | `%s` | at least `%s` a stream |", asYAML(c.Spool.MaxBytes), asYAML(minStreamSlots*slotBytes)),
 		fmt.Sprintf("| `spool.min_free` | `%s` |", asYAML(c.Spool.MinFree)),
 		fmt.Sprintf("| `spool.when_full` | `%s` | `%s`, `%s`, `%s` |", c.Spool.WhenFull, DropOldest, DropNewest, Block),
+		fmt.Sprintf("| `receipts.max_bytes` | `%s` | at least `%s` |", asYAML(c.Receipts.MaxBytes), asYAML(minReceipts)),
 		fmt.Sprintf("| `streams.sync.interval` | `%.0fs` | `%v` to `%.0fh` |", s.Sync.Interval.Seconds(), minSyncInterval, maxSyncInterval.Hours()),
 		fmt.Sprintf("| `streams.sync.bytes` | `%s` | `%s` to `%s` |", asYAML(s.Sync.Bytes), asYAML(minSyncBytes), asYAML(maxSyncBytes)),
 		fmt.Sprintf("| `streams.object.max_bytes` | `%s` | `%s` to the spool less `%s` |", asYAML(s.Object.MaxBytes), asYAML(minObjectBytes), asYAML(2*slotBytes)),

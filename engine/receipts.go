@@ -111,11 +111,30 @@ func settleReceipts(store *wal.Store, stateDir string) error {
 // until fn fails. It only reads, also while an Engine runs on the folder.
 // Damaged lines are passed over.
 func ReadReceipts(stateDir string, fn func(Receipt) error) error {
-	return wal.ReadReceipts(stateDir, func(line []byte) error {
+	return wal.ReadReceipts(stateDir, decoded(stateDir, fn))
+}
+
+// ExportReceipts is ReadReceipts for whoever keeps the receipts elsewhere: once fn
+// has had them all and done, which may be nil, has succeeded, it is noted in the
+// state folder that old receipts with an archive ID may be removed too.
+func ExportReceipts(stateDir string, fn func(Receipt) error, done func() error) error {
+	return wal.ExportReceipts(stateDir, decoded(stateDir, fn), done)
+}
+
+func decoded(stateDir string, fn func(Receipt) error) func([]byte) error {
+	return func(line []byte) error {
 		var r Receipt
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("receipts of %s: %w", stateDir, err)
 		}
 		return fn(r)
-	})
+	}
+}
+
+// precious says that a receipt must not be removed before it was exported:
+// without the archive ID there is no way to the archive. So is one that cannot
+// be read.
+func precious(line []byte) bool {
+	var r Receipt
+	return json.Unmarshal(line, &r) != nil || r.ArchiveID != ""
 }

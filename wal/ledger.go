@@ -15,6 +15,7 @@ import (
 //	receipts-00000001.jsonl   rotated, oldest first
 //	receipts-00000002.jsonl
 //	receipts.jsonl            the current one
+//	receipts.exported         up to which of them all was exported (ledger_keep.go)
 //	receipts.damaged          bytes found behind the last sound line of a current one
 //
 // Under the assumptions A1 to A6 of the journal, the commit point of an append
@@ -42,6 +43,9 @@ type ledger struct {
 	spoiled  bool     // a write or a sync of it failed: another file has to be begun
 	closed   bool
 	wear     *wear
+
+	keepBytes int64                  // of all receipts, beyond which old ones go; 0: all stay
+	precious  func(line []byte) bool // lines that stay until they are exported; nil: none
 }
 
 // openLedger opens the ledger in dir, making it if it is not there. What a
@@ -292,5 +296,9 @@ func (l *ledger) rotate() error {
 	if err := l.release(); err != nil {
 		return err
 	}
-	return l.reopen() // and sync the folder
+	if err := l.reopen(); err != nil { // which syncs the folder
+		return err
+	}
+	l.keep()
+	return nil
 }

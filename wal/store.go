@@ -12,16 +12,18 @@ import (
 // Options say where a Store is and how much it may hold. Sizes are bytes.
 type Options struct {
 	Dir         string
-	MaxBytes    int64         // of slots; default 2 GiB
-	MinFree     int64         // left to others on the file system; 0: none
-	SlotBytes   int64         // default DefaultSlotBytes; fixed for a state folder
-	MemoryBytes int64         // for bytes that wait for their sync, all streams together; default 2 MiB
-	Machine     string        // identifies the hardware; a change makes a new epoch; may be empty
-	Boot        string        // identifies the boot
-	Hashes      Hashes        // finds digests that destinations need; may be nil
-	SaneAfter   time.Time     // a wall clock before this is not believed
-	Now         func() Moment // what the clocks say; default Now
-	Wake        func()        // called when facts about objects were noted; must not block
+	MaxBytes    int64             // of slots; default 2 GiB
+	MinFree     int64             // left to others on the file system; 0: none
+	SlotBytes   int64             // default DefaultSlotBytes; fixed for a state folder
+	MemoryBytes int64             // for bytes that wait for their sync, all streams together; default 2 MiB
+	Machine     string            // identifies the hardware; a change makes a new epoch; may be empty
+	Boot        string            // identifies the boot
+	Receipts    int64             // bytes of receipts beyond which the oldest are removed; 0: never
+	Precious    func([]byte) bool // says of a receipt that it stays until it is exported; may be nil
+	Hashes      Hashes            // finds digests that destinations need; may be nil
+	SaneAfter   time.Time         // a wall clock before this is not believed
+	Now         func() Moment     // what the clocks say; default Now
+	Wake        func()            // called when facts about objects were noted; must not block
 }
 
 // sizes are those of what is not payload; zero values mean the defaults.

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-7270d448/dray/engine"
 )
 
-// The commands of this file read a state folder and never write to it. The
-// daemon may run or not; the folder may be full or damaged.
+// The commands of this file read a state folder and never write to it, but for
+// the note that receipts --exported asks for. The daemon may run or not; the folder may be full or damaged.
 
 var receiptsCommand = command{
 	name: "receipts", short: "list what is archived, with the destination's word for it",
@@ -26,6 +26,7 @@ var receiptsCommand = command{
 		asJSON := fs.Bool("json", false, "the same as --format json")
 		format := fs.String("format", "text", "print `FORMAT`: text, csv or json, one receipt a line")
 		stream := fs.String("stream", "", "only those of stream `NAME`")
+		exported := fs.Bool("exported", false, "note that what is printed, as csv or json and of all streams, is kept elsewhere")
 		return func(ctx context.Context, out console, args []string) error {
 			if err := noArgs(args); err != nil {
 				return err
@@ -42,7 +43,7 @@ var receiptsCommand = command{
 			if err != nil {
 				return err
 			}
-			err = engine.ReadReceipts(dir, func(r engine.Receipt) error {
+			each := func(r engine.Receipt) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -50,8 +51,14 @@ var receiptsCommand = command{
 					return nil
 				}
 				return write(r)
-			})
-			return errors.Join(err, w.Flush())
+			}
+			if *exported {
+				if *format == "text" || *stream != "" {
+					return usagef("--exported needs --format csv or json, and all streams")
+				}
+				return engine.ExportReceipts(dir, each, w.Flush)
+			}
+			return errors.Join(engine.ReadReceipts(dir, each), w.Flush())
 		}
 	},
 }

@@ -42,6 +42,7 @@ const whole = `device: gw-17
 state_dir: DIR/state
 spool: {max_bytes: 64MiB, min_free: 0, when_full: drop_newest}
 clock: {wait: 0s}
+receipts: {max_bytes: 20MiB}
 workers: 2
 metrics: {listen: 127.0.0.1:9464}
 streams:
@@ -76,6 +77,9 @@ func TestTheWholeSchemaReachesTheEngine(t *testing.T) {
 	}
 	if got, want := e.Spool, (engine.Spool{MaxBytes: 64 << 20, MinFree: -1, WhenFull: engine.DropNewest}); got != want {
 		t.Errorf("spool: got %+v, want %+v", got, want)
+	}
+	if e.Receipts.MaxBytes != 20<<20 {
+		t.Errorf("receipts: got %+v", e.Receipts)
 	}
 	if e.Device != "gw-17" || e.StateDir != dir+"/state" || e.Workers != 2 || c.MetricsListen != "127.0.0.1:9464" {
 		t.Errorf("top: got %q, %q, %d, %q", e.Device, e.StateDir, e.Workers, c.MetricsListen)

@@ -19,6 +19,9 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 	c.Engine.StateDir = stateDir(m)
 	c.Engine.Workers = m.integer("workers")
 	c.Engine.Spool = spool(m.mapping("spool"))
+	receipts := m.mapping("receipts")
+	c.Engine.Receipts.MaxBytes = receipts.size("max_bytes")
+	receipts.done()
 	c.Engine.ClockWait = clock(m.mapping("clock"))
 	r.wires.shared(m.mapping("link"))
 	readers := map[string]string{} // of what can have one only
