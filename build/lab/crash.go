@@ -46,7 +46,7 @@ func crash(ctx context.Context, args []string) (*report, error) {
 		sweep   = fs.Int("sweep", 0, "for one point of each kind, cuts before so many operations of the recovery, one by one")
 		seed    = fs.Uint64("seed", uint64(time.Now().UnixNano())>>8, "of everything that is drawn")
 		jobs    = fs.Int("jobs", 2, "runs at a time")
-		scenes  = fs.String("scenes", "s3,local,full", "which workloads")
+		scenes  = fs.String("scenes", "s3,local,full", "which workloads; vault is another")
 		only    = fs.String("only", "", "a single run, by its name")
 		verbose = fs.Bool("v", false, "tell of every run")
 	)
@@ -87,7 +87,9 @@ func newCrashLab(ctx context.Context) (lab *crashLab, err error) {
 		return lab, err
 	}
 	lab.client = (&rig{gateway: lab.gateway}).client()
-	return lab, nil
+	keys := transporttest.Keys{AccessKeyID: lab.gateway.AccessKeyID, SecretAccessKey: lab.gateway.SecretAccessKey}
+	lab.vault, err = transporttest.NewVault(transporttest.VaultOptions{Dir: filepath.Join(lab.dir, "vault"), Keys: keys})
+	return lab, err
 }
 
 // Close ends the server and removes all.
@@ -95,6 +97,9 @@ func (lab *crashLab) Close() error {
 	var err error
 	if lab.gateway != nil {
 		err = lab.gateway.Close()
+	}
+	if lab.vault != nil {
+		err = errors.Join(err, lab.vault.Close())
 	}
 	return errors.Join(err, os.RemoveAll(lab.dir))
 }
@@ -184,7 +189,7 @@ func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plan
 				point := list[second%len(list)]
 				err = errors.Join(err, add(point, second+1, "twice", second), add(point, second+1, "kill", second))
 			}
-			for call := 0; scene.dest == "s3" && call < s.sweep/8; call++ { // both sides of each
+			for call := 0; scene.dest != "local" && call < s.sweep/8; call++ { // both sides of each
 				err = errors.Join(err, add(list[call%len(list)], remoteOps+2+call, "twice", call))
 			}
 		}
@@ -198,7 +203,7 @@ func (s *crashSearch) plan(ctx context.Context, names []string, seeds int) (plan
 // record lives through a scene without harm, and returns its points by what is
 // done there.
 func (s *crashSearch) record(ctx context.Context, scene crashScene) (points map[string][]int, err error) {
-	proxy, err := newCrashProxy(s.lab.gateway.Endpoint)
+	proxy, err := s.lab.newProxy()
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +247,7 @@ func (s *crashSearch) all(ctx context.Context, plans []crashPlan, jobs int) erro
 	var workers sync.WaitGroup
 	for range jobs {
 		workers.Go(func() {
-			proxy, err := newCrashProxy(s.lab.gateway.Endpoint)
+			proxy, err := s.lab.newProxy()
 			if err != nil {
 				cancel(err)
 				return
@@ -284,7 +289,7 @@ var errFound = errors.New("found")
 
 // one lives through a plan.
 func (s *crashSearch) one(ctx context.Context, p crashPlan, proxy *crashProxy) (res crashResult, wrong *report, err error) {
-	if p.scene.dest != "s3" {
+	if p.scene.dest == "local" {
 		proxy = nil
 	}
 	wrong = &report{}

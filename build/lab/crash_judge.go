@@ -236,6 +236,9 @@ func (w *crashWorld) archived(ctx context.Context, out *report) (objects []crash
 		objects, left = w.archivedOnDisk(out)
 		return objects, left, nil
 	}
+	if w.plan.scene.dest == "glacier" {
+		return w.archivedInVault(out)
+	}
 	g := w.lab.gateway
 	dir := filepath.Join(g.BucketDir, w.prefix())
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

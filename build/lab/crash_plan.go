@@ -14,7 +14,7 @@ import (
 // A crashScene is a workload that a daemon lives through, and where it archives.
 type crashScene struct {
 	name  string
-	dest  string // "s3" or "local"; the local archive is on the disk that loses power
+	dest  string // "s3", "glacier" or "local"; the local archive is on the disk that loses power
 	slots int    // of spool.max_bytes
 	full  bool   // the archive is away for a while, until objects are dropped
 	gone  bool   // an upload is said to be no more
@@ -25,6 +25,7 @@ type crashScene struct {
 var (
 	crashNeeds = []string{"rename new slot", "write header of a slot used before", "rename generation folder", "write receipts"}
 	s3Needs    = []string{"behind PutObject", "behind CreateMultipartUpload", "behind UploadPart", "behind CompleteMultipartUpload"}
+	vaultNeeds = []string{"rename new slot", "rename generation folder", "write receipts", "behind CreateMultipartUpload", "behind UploadPart", "behind CompleteMultipartUpload"}
 	goneNeeds  = []string{"behind AbortMultipartUpload", "behind ListMultipartUploads"}
 	localNeeds = []string{"write upload's data", "write upload's parts", "rename upload's claim", "rename upload's data", "rmdir upload"}
 )
@@ -33,6 +34,7 @@ var crashScenes = []crashScene{
 	{name: "s3", dest: "s3", slots: 12, gone: true, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, s3Needs, goneNeeds)},
 	{name: "local", dest: "local", slots: 12, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, localNeeds)},
 	{name: "full", dest: "s3", slots: 6, full: true, needs: crashNeeds},
+	{name: "vault", dest: "glacier", slots: 12, needs: vaultNeeds},
 }
 
 // Sizes of all scenes, in bytes: small, so that a few KiB go through everything.

@@ -33,9 +33,11 @@ type crashProxy struct {
 
 var errCallCut = errors.New("the power went")
 
-func newCrashProxy(target string) (*crashProxy, error) {
-	to, err := url.Parse(target)
-	if err != nil {
+// newProxy starts one before the lab's bucket and vault.
+func (lab *crashLab) newProxy() (*crashProxy, error) {
+	bucket, err1 := url.Parse(lab.gateway.Endpoint)
+	vault, err2 := url.Parse(lab.vault.Endpoint)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,6 +48,10 @@ func newCrashProxy(target string) (*crashProxy, error) {
 		via: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 8}}
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			to := bucket
+			if isVaultCall(r.In) {
+				to = vault
+			}
 			r.SetURL(to)
 			r.Out.Host = r.In.Host // it is signed
 		},
@@ -114,9 +120,24 @@ func (p *crashProxy) made() []string {
 	return p.calls
 }
 
+func isVaultCall(r *http.Request) bool { return strings.Contains(r.URL.Path, "/vaults/") }
+
 // callKind names a call as S3 does, as far as Dray makes it.
 func callKind(r *http.Request) string {
 	q := r.URL.Query()
+	if isVaultCall(r) {
+		whole := strings.HasSuffix(r.URL.Path, "/multipart-uploads")
+		switch {
+		case r.Method == http.MethodPost && whole:
+			return "CreateMultipartUpload"
+		case r.Method == http.MethodPut:
+			return "UploadPart"
+		case r.Method == http.MethodGet && whole:
+			return "ListMultipartUploads"
+		case r.Method == http.MethodGet:
+			return "ListParts"
+		}
+	}
 	switch {
 	case r.Method == http.MethodPost && q.Has("uploads"):
 		return "CreateMultipartUpload"

@@ -23,6 +23,7 @@ type crashLab struct {
 	program string
 	gateway *transporttest.Gateway
 	client  *s3.Client
+	vault   *transporttest.Vault // with the gateway's keys
 }
 
 // A crashWorld is one run: a disk, what feeds the daemon, and its lives so far.
@@ -118,10 +119,15 @@ func (w *crashWorld) path(name string) string { return filepath.Join(w.dir, name
 func (w *crashWorld) prefix() string { return filepath.Base(w.dir) + "/" }
 
 func (w *crashWorld) config() string {
+	device, part := "lab", crashPart
 	archive := fmt.Sprintf("type: local\n    path: %s", w.path("mnt/archive"))
 	if g := w.lab.gateway; w.plan.scene.dest == "s3" {
 		archive = fmt.Sprintf("type: s3\n    endpoint: %s\n    path_style: true\n    region: %s\n    bucket: %s\n    prefix: %s",
 			w.proxy.Endpoint, g.Region, g.Bucket, w.prefix())
+	}
+	if v := w.lab.vault; w.plan.scene.dest == "glacier" {
+		device, part = filepath.Base(w.dir), 1<<20 // no vault takes less
+		archive = fmt.Sprintf("type: glacier\n    endpoint: %s\n    region: %s\n    vault: %s", w.proxy.Endpoint, v.Region, v.Name)
 	}
 	stream := func(name, source string, object int) string {
 		return fmt.Sprintf(`
@@ -131,10 +137,10 @@ func (w *crashWorld) config() string {
     sync: {interval: 10ms, bytes: 4KiB}
     object: {max_bytes: %dKiB, part_size: %dB, max_age: 1h}
     key: "{stream}/{epoch}-{start}.log"
-    destination: archive`, name, source, object>>10, crashPart)
+    destination: archive`, name, source, object>>10, part)
 	}
-	return fmt.Sprintf("device: lab\nstate_dir: %s\nspool: {max_bytes: %dMiB, min_free: 0}\nstreams:%s%s\ndestinations:\n  - name: archive\n    %s\n",
-		w.path("mnt/state"), w.plan.scene.slots*8,
+	return fmt.Sprintf("device: %s\nstate_dir: %s\nspool: {max_bytes: %dMiB, min_free: 0}\nstreams:%s%s\ndestinations:\n  - name: archive\n    %s\n",
+		device, w.path("mnt/state"), w.plan.scene.slots*8,
 		stream(crashPipe, fmt.Sprintf("{type: fifo, path: %s}", w.path("pipe")), crashObject),
 		stream(crashTail, fmt.Sprintf("{type: file, path: %s, follow: true}", w.path("tail")), crashWhole), archive)
 }

@@ -116,7 +116,7 @@ func (s *faultSearch) search(ctx context.Context, jobs int) error {
 	lines := make(chan faultPlan)
 	slots := make(chan *crashProxy, jobs)
 	for range jobs {
-		proxy, err := newCrashProxy(s.lab.gateway.Endpoint)
+		proxy, err := s.lab.newProxy()
 		if err != nil {
 			return err
 		}

@@ -306,7 +306,7 @@ func (w *crashWorld) endLife(c faultCourse) error {
 
 // oneFault lives through a plan in a world of its own.
 func (lab *crashLab) oneFault(ctx context.Context, p faultPlan, proxy *crashProxy, verbose bool) (res faultResult, wrong *report, err error) {
-	if p.scene.dest != "s3" {
+	if p.scene.dest == "local" {
 		proxy = nil
 	}
 	wrong = &report{}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,4 +88,26 @@ func (r *rig) judgeVault(out *report, archived int64) {
 		out.violation("receipts: %v", err)
 	}
 	out.figure("receipts", "%d, of which %d are in doubt", all, doubt)
+}
+
+// archivedInVault returns what the vault holds of this run, and unfinished uploads.
+func (w *crashWorld) archivedInVault(out *report) (objects []crashed, left []string, err error) {
+	device := filepath.Base(w.dir)
+	for _, a := range w.lab.vault.Archives() {
+		pairs := described(a.Description)
+		if pairs["dray-device"] != device {
+			continue
+		}
+		data, err := os.ReadFile(a.File)
+		if err != nil {
+			return nil, nil, err
+		}
+		objects = append(objects, newCrashed(out, pairs["key"], data, pairs))
+	}
+	for _, description := range w.lab.vault.Uploads() {
+		if pairs := described(description); pairs["dray-device"] == device {
+			left = append(left, pairs["key"])
+		}
+	}
+	return objects, left, nil
 }

@@ -32,6 +32,7 @@ type VaultOptions struct {
 	Remembers time.Duration // how long after its success a Complete can be repeated; default 1 h
 	JobTakes  time.Duration // how long an inventory job takes; default 4 h
 	Listen    string        // default: a free port on loopback
+	Keys      Keys          // that may do everything; default: of its own
 }
 
 // A Vault simulates one vault of Amazon Glacier, which no server to install has.
@@ -117,13 +118,16 @@ func StartVault(t testing.TB, o VaultOptions) *Vault {
 // must be inside the repository.
 func NewVault(o VaultOptions) (_ *Vault, err error) {
 	v := &Vault{
-		Name: o.Name, Region: o.Region, Account: "123456789012", Keys: Keys{"AKIAVAULT", rand.Text()},
+		Name: o.Name, Region: o.Region, Account: "123456789012", Keys: o.Keys,
 		o: o, dir: o.Dir, uploads: map[string]*vaultUpload{}, done: map[string]finished{}, tallies: map[string]*VaultTally{},
 	}
 	for field, value := range map[*string]string{&v.Name: "dray-vault", &v.Region: "us-east-1", &v.o.Listen: "127.0.0.1:0"} {
 		if *field == "" {
 			*field = value
 		}
+	}
+	if v.Keys == (Keys{}) {
+		v.Keys = Keys{"AKIAVAULT", rand.Text()}
 	}
 	if v.o.Page == 0 {
 		v.o.Page = 50
