@@ -120,7 +120,7 @@ func (e *Engine) refit(dest *destination, r *result, at time.Time) {
 		return
 	}
 	if powerOf2(now.carries) != powerOf2(before.carries) {
-		e.store.Note(wal.Fact{Kind: wal.Figure, Name: figureCarries + dest.cfg.Name, Size: now.carries})
+		e.store.Note(wal.Fact{Kind: wal.Figure, Name: figureCarries + dest.cfg.Name, Size: dest.gauge.lesson()})
 		e.log.Info("other sizes fit the link", "destination", dest.cfg.Name, "plan", cmp.Or(now.text(dest.limits, e.cfg.Workers), "as configured"))
 	}
 	for _, st := range e.streams {

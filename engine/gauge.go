@@ -51,13 +51,21 @@ func (g *gauge) done(began, now time.Time, inFlight int, confirmed int64, c Link
 // fit is what follows from all that is known.
 func (g *gauge) fit() fit {
 	var f fit
-	if len(g.failures) >= gaugeLeast {
-		f.carries = max(median(g.failures), g.run)
+	if f.carries = g.lesson(); f.carries > 0 && g.run > 4*f.carries {
+		f.carries = g.run / 2 // it is better than it was
 	}
 	if len(g.rates) >= gaugeLeast {
 		f.rate = median(g.rates)
 	}
 	return f
+}
+
+// lesson is what the link carried as it failed; 0: not known.
+func (g *gauge) lesson() int64 {
+	if len(g.failures) < gaugeLeast {
+		return 0
+	}
+	return median(g.failures)
 }
 
 // recall begins with what a run before this one had learnt.

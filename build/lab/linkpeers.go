@@ -27,7 +27,7 @@ var peers = []peer{
 		cmd := exec.CommandContext(ctx, program("rclone"), "copy", "--ca-cert", g.CAFile, "--retries", "1000", "--retries-sleep", "100ms", "--low-level-retries", "1000",
 			from, fmt.Sprintf(":s3:%s/%s", g.Bucket, to),
 			"--s3-provider", "Other", "--s3-endpoint", endpoint, "--s3-region", g.Region, "--s3-env-auth", "--s3-no-check-bucket")
-		cmd.Env = append(os.Environ(), "RCLONE_CONFIG=/dev/null")
+		cmd.Env = append(os.Environ(), "RCLONE_CONFIG=/dev/null", "AWS_CA_BUNDLE=") // its own flag does it
 		return cmd
 	}},
 	{"s5cmd", func(ctx context.Context, g *transporttest.Gateway, endpoint, from, to string) *exec.Cmd {

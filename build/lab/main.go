@@ -15,6 +15,7 @@
 //	go run ./build/lab budget           kills while a budget is used up, counted by the interface
 //	go run ./build/lab lies             a link that lies and breaks, in a network namespace
 //	go run ./build/lab soak             a day with a bad link, kills and power cuts, in minutes
+//	go run ./build/lab compress         what compression saves, and what it costs
 //	go run ./build/lab proxy            the fault proxy alone, for experiments by hand
 //
 // kill9 and stall run the real daemon, a real pseudo-terminal as its sensor and
@@ -49,6 +50,7 @@ var experiments = []experiment{
 	{"budget", "kills while a budget is used up, counted by the interface", budget},
 	{"lies", "a link that lies and breaks, in a network namespace", lies},
 	{"soak", "a day with a bad link, kills and power cuts, in minutes", soak},
+	{"compress", "what compression saves on flash and link, and what it costs", compress},
 	{"proxy", "the fault proxy alone, before a server of yours", proxyCommand},
 	{"crash", "cut the power before every file-system operation", crash},
 	{"backlog", "100,000 objects and 10 GiB that wait: start-up, memory, status", backlog},

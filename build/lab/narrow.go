@@ -57,7 +57,7 @@ func newNarrow(to string, w weather, seed uint64) (*narrow, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
 		err := raw.Control(func(fd uintptr) {
-			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, chunk)
+			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, w.chunk())
 		})
 		return errors.Join(err, failed)
 	}}
@@ -73,7 +73,18 @@ func newNarrow(to string, w weather, seed uint64) (*narrow, error) {
 	return n, nil
 }
 
-const chunk = 4 << 10 // bytes that are carried at a time, at most
+// chunk is how many bytes are carried at a time, at most: those of 20 ms, but no
+// more than a sixteenth of what a connection carries.
+func (w weather) chunk() int {
+	n := int(w.rate * w.faster / 50)
+	if w.cut > 0 {
+		n = min(n, int(w.cut/16))
+	}
+	return min(max(n, 4<<10), 64<<10)
+}
+
+// late is how far the link makes up for a machine that did not let it run in time.
+const late = 100 * time.Millisecond
 
 // Close ends the link and waits for all that runs on it.
 func (n *narrow) Close() error {
@@ -226,7 +237,7 @@ func (a *allowance) spent() bool {
 
 // pump carries one way until either end closes, or the allowance is spent.
 func (n *narrow) pump(i int, to, from net.Conn, left *allowance) {
-	buf := make([]byte, chunk)
+	buf := make([]byte, n.weather.chunk())
 	for {
 		got, err := from.Read(buf)
 		may := left.take(got)
@@ -251,8 +262,8 @@ func (n *narrow) pump(i int, to, from net.Conn, left *allowance) {
 func (w *way) carry(n int, weather weather) {
 	w.mu.Lock()
 	now := time.Now()
-	if w.free.Before(now) {
-		w.free = now
+	if least := now.Add(-late); w.free.Before(least) {
+		w.free = least
 	}
 	w.free = w.free.Add(time.Duration(float64(n) / (weather.rate * weather.faster) * float64(time.Second)))
 	w.carried += int64(n)
