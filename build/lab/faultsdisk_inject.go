@@ -145,8 +145,11 @@ func (j *injector) next(op powerfs.Op) (f powerfs.Fault) {
 // slot is given up with its frames; from its header on it begins a new life.
 func (j *injector) distrust(op powerfs.Op, f powerfs.Fault) {
 	class := crashClass(op.Path)
-	if class == "archive" || class == "other" {
-		return
+	if class == "archive" || class == "other" || f.Stop != powerfs.Not || f.Err != 0 && op.Kind != powerfs.Sync {
+		return // or it is not done
+	}
+	if f.Short > 0 {
+		op.Size = f.Short
 	}
 	t := j.trust[op.Path]
 	if t == nil {
