@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -116,6 +118,58 @@ func TestAStateFolderOfVersion1Opens(t *testing.T) {
 	check(t, ReadReceipts(dir, func(b []byte) error { receipts++; return nil }))
 	if receipts != 1 {
 		t.Errorf("%d receipts", receipts)
+	}
+	check(t, s.Close())
+}
+
+// A release reads its own format and the one before it, so each of them has a
+// golden folder and a test that opens it. Version 1 is the first: there is none
+// before it yet.
+func TestEachVersionThatIsReadHasAGoldenFolder(t *testing.T) {
+	for v := max(version-1, 1); v <= version; v++ {
+		if _, err := os.Stat(filepath.Join("testdata", fmt.Sprintf("state-v%d", v), "spool")); err != nil {
+			t.Errorf("version %d is read, and has no golden folder: %v", v, err)
+		}
+	}
+	if journalVersion != version {
+		t.Errorf("the journal has version %d, the spool %d: one number names a state folder", journalVersion, version)
+	}
+}
+
+// What a newer release wrote is not looked into and not touched; capture starts
+// beside it, under an epoch of its own.
+func TestAStateFolderOfANewerReleaseIsSetAsideAndCaptureStartsBesideIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	check(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "state-v1"))))
+	snapshots, err := filepath.Glob(filepath.Join(dir, "journal", "*", journalSnapshotName))
+	check(t, err)
+	for _, path := range snapshots {
+		number, _, _ := journalNumber(filepath.Base(filepath.Dir(path)))
+		check(t, os.WriteFile(path, append(journalAppendHeader(nil, journalVersion+1, number), "what nobody here knows"...), 0o600))
+	}
+	tree := func(folder string) map[string]string {
+		names := map[string]string{}
+		for path, data := range journalTree(t, filepath.Join(dir, folder)) {
+			names[strings.TrimPrefix(path, filepath.Join(dir, folder))] = data
+		}
+		return names
+	}
+	before := tree("spool")
+	s, err := Open(Options{Dir: dir, SlotBytes: goldenSlot, MaxBytes: 4 * goldenSlot, Machine: "golden"})
+	check(t, err)
+	if notes := strings.Join(s.Notes(), "\n"); !strings.Contains(notes, "newer release") || !strings.Contains(notes, "spool.lost-1") {
+		t.Errorf("notes %q", s.Notes())
+	}
+	aside, err := filepath.Glob(filepath.Join(dir, "journal", "newer-*"))
+	check(t, err)
+	if len(aside) != len(snapshots) || !maps.Equal(tree("spool.lost-1"), before) {
+		t.Errorf("%d of %d generations are set aside, and the slots are not as they were", len(aside), len(snapshots))
+	}
+	st := openStream(t, s, "gps", 2000)
+	check(t, st.Append([]byte("goes on\n"), Mark{}))
+	check(t, st.Sync())
+	if got := read(t, s, st, 0, 8); string(got) != "goes on\n" {
+		t.Errorf("got %q", got)
 	}
 	check(t, s.Close())
 }

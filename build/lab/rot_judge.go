@@ -30,8 +30,9 @@ func (v *rotVerdict) broken(format string, args ...any) {
 	v.wrong = append(v.wrong, fmt.Sprintf(format, args...))
 }
 
-// rotLimit is how long a start and its drain may take; they take a second.
-const rotLimit = 20 * time.Second
+// rotLimit is how long a start and its drain may take. They take a second where
+// nothing else runs.
+const rotLimit = 3 * time.Minute
 
 // live spoils the byte in a copy of the world, lets an engine drain it, and
 // judges by the archive, the receipts and what the engine counted.
