@@ -112,7 +112,8 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 			for _, st := range streams {
 				newest := d.e.newestFirst(st.Name)
 				var dest *destination
-				name := "\x00" // that dest has; a hundred thousand objects in a row have the same
+				refused := false // what is refused to one of a stream's objects is to those behind it
+				name := "\x00"   // that dest has; a hundred thousand objects in a row have the same
 				for j := range st.Objects {
 					if d.running+len(tasks) >= d.e.cfg.Workers {
 						return
@@ -122,18 +123,25 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 						o = &st.Objects[len(st.Objects)-1-j]
 					}
 					if l := s.Layout(o).Destination; l != name {
-						name, dest = l, d.e.dests[l]
+						name, dest, refused = l, d.e.dests[l], false
 					}
-					if dest == nil || dest.shut && !inHand(o) {
+					if dest == nil || (dest.shut || refused) && !inHand(o) {
 						continue // it is not configured any more, and the bytes are kept; or nothing may be asked of it
 					}
 					if suspect := dest.pace.failing && d.held[objectID{st.ID, o.Start}] != nil; suspect == again {
-						tasks = d.object(tasks, s, st, o, dest, now, later)
+						var no bool
+						tasks, no = d.object(tasks, s, st, o, dest, now, later)
+						refused = refused || no
 					}
 				}
 			}
 		}
 	})
+	for _, dest := range d.e.dests { // not before: a log that takes its time must not hold up the state
+		dest.mu.Lock()
+		dest.tell(d.e.log, now, nil)
+		dest.mu.Unlock()
+	}
 	return tasks, again
 }
 
@@ -147,7 +155,6 @@ func (d *dispatcher) shut(now time.Time, later func(time.Time)) {
 		ok, at := dest.ready(now, least)
 		if dest.shut = !ok; dest.shut {
 			later(at)
-			dest.tell(d.e.log, now, nil)
 		}
 		dest.mu.Unlock()
 	}
@@ -202,36 +209,37 @@ func (d *dispatcher) countDoubts(s *wal.State) {
 	}
 }
 
-// object adds the steps for one object that can start now.
-func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, now time.Time, later func(time.Time)) []task {
+// object adds the steps for one object that can start now. refused says that the
+// gate did not let one through.
+func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, now time.Time, later func(time.Time)) (_ []task, refused bool) {
 	id := objectID{st.ID, o.Start}
 	if h := d.held[id]; h != nil {
 		if ok, at := h.ready(now, true); !ok {
 			later(at)
-			return tasks
+			return tasks, false
 		}
 	}
 	if wait := d.e.clockWait(s, o); wait > 0 {
 		later(now.Add(wait))
-		return tasks
+		return tasks, false
 	}
 	for d.running+len(tasks) < d.e.cfg.Workers {
 		fl := d.flights[id]
 		if fl != nil && fl.alone {
-			return tasks
+			return tasks, false
 		}
 		lost := d.rotten.proven(id)
 		writes, at := d.flash.ready(now, true)
 		later(at)
 		step := next(s, o, dest.limits, dest.fit, func(n int) bool { return fl != nil && fl.parts[n] }, lost != nil, !writes)
 		if step.action == actWait || step.action.alone() && fl != nil {
-			return tasks
+			return tasks, false
 		}
 		if !writes && !mutely(step.action, dest.limits, s, st, o) {
-			return tasks
+			return tasks, false
 		}
 		if (step.action == actPut || step.action == actComplete) && d.doubts[dest].enough() && !inDoubt(o) {
-			return tasks
+			return tasks, false
 		}
 		want, via := d.e.wantOf(s, st, o, step), ""
 		if step.action.remote() {
@@ -242,11 +250,10 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 				via = dest.begin(now, want, func() int { return waiting(s, dest.cfg.Name) })
 				dest.shut = dest.pace.failing // one probe at a time
 			}
-			dest.tell(d.e.log, now, nil)
 			dest.mu.Unlock()
 			if !ok {
 				later(at)
-				return tasks
+				return tasks, true
 			}
 		}
 		if fl == nil {
@@ -265,7 +272,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		}
 		tasks = append(tasks, t)
 	}
-	return tasks
+	return tasks, false
 }
 
 // settle takes in what a worker brought home. The facts are journalled already.

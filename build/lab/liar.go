@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-7270d448/dray/transport/transporttest"
@@ -36,6 +37,7 @@ type liar struct {
 
 	feeding sync.WaitGroup
 	quit    chan struct{}
+	idle    atomic.Bool // nothing is fed
 	fed     bytes.Buffer
 	fail    error
 }
@@ -193,16 +195,31 @@ func (l *liar) feed(to io.WriteCloser) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
+		if l.idle.Load() {
+			n--
+			if !l.wait(tick.C) {
+				return to.Close()
+			}
+			continue
+		}
 		chunk := bytes.Repeat([]byte(fmt.Sprintf("%09d\n", n)), 1000)
 		if _, err := to.Write(chunk); err != nil {
 			return err
 		}
 		l.fed.Write(chunk)
-		select {
-		case <-l.quit:
+		if !l.wait(tick.C) {
 			return to.Close()
-		case <-tick.C:
 		}
+	}
+}
+
+// wait waits for the next turn, and says whether there is one.
+func (l *liar) wait(turn <-chan time.Time) bool {
+	select {
+	case <-l.quit:
+		return false
+	case <-turn:
+		return true
 	}
 }
 
@@ -306,6 +323,21 @@ func (l *liar) plug() error { return ip("link", "set", l.far, "up") }
 // swallow lets nothing come back to the device, which does not see that.
 func (l *liar) swallow() error {
 	return ip("route", "add", "blackhole", l.net+strconv.Itoa(l.host)+"/32")
+}
+
+// forget lets nothing through while nothing is sent, and tells nobody of it.
+func (l *liar) forget() error {
+	l.idle.Store(true)
+	time.Sleep(2 * time.Second) // what was fed goes out
+	l.mark = time.Now()
+	return l.swallow()
+}
+
+func (l *liar) remember() error {
+	err := ip("route", "del", "blackhole", l.net+strconv.Itoa(l.host)+"/32")
+	l.mark = time.Now()
+	l.idle.Store(false)
+	return err
 }
 
 func (l *liar) spit() error {

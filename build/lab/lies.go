@@ -62,6 +62,7 @@ var allLies = []lie{
 	{name: "address changes", begin: (*liar).move, end: func(*liar) error { return nil }, noted: time.Second},
 	{name: "portal of another network, where the name leads to it", begin: (*liar).roam, end: (*liar).comeHome, lasts: 8 * time.Second, noted: 2 * time.Second},
 	{name: "carrier lost", begin: (*liar).unplug, end: (*liar).plug, lasts: 15 * time.Second, noted: 35 * time.Second, silent: true},
+	{name: "NAT forgets an idle connection", begin: (*liar).forget, end: (*liar).remember, lasts: 65 * time.Second, silent: true},
 	{name: "black hole", begin: (*liar).swallow, end: (*liar).spit, lasts: 50 * time.Second, noted: 35 * time.Second},
 }
 

@@ -7,7 +7,9 @@
 // part over a modem takes as long as it takes.
 //
 // Handshakes cost most on a metered link, so connections idle for minutes, and
-// TLS sessions are resumed.
+// TLS sessions are resumed. Rates cap what is sent, and a Meter is asked before
+// it costs anything. When the network has changed (package netwatch tells),
+// Changed ends what cannot go on.
 //
 // It must never retry, log, follow redirects, show a proxy's password, or hold
 // more of a body than its buffers.

@@ -47,7 +47,7 @@ const (
 )
 
 // alive finds a connection that broke unseen, as mobile networks and NATs drop
-// them, before a part is sent into it: 60 s after the last byte; and its probes
+// them, before a part is sent into it: after 60 s without an answer; and its probes
 // keep a NAT from forgetting. A server that closes
 // an idle one says so, and it is then not used again. Go's own settings would
 // spend eight probes on a connection that idles for two minutes, these five.

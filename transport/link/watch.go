@@ -80,7 +80,7 @@ type watch struct {
 
 const (
 	looks  = 8 // within the limit: so a stall is seen at most an eighth late
-	starve = 4 // limits that a connection may stand still while others move
+	starve = 2 // limits that a connection may stand still while others move
 )
 
 // start begins to watch, once the request has its connection. Until then the
