@@ -16,6 +16,7 @@ type crashScene struct {
 	name  string
 	dest  string // "s3", "glacier" or "local"; the local archive is on the disk that loses power
 	slots int    // of spool.max_bytes
+	lines int    // of the followed file, at the start
 	full  bool   // the archive is away for a while, until objects are dropped
 	gone  bool   // an upload is said to be no more
 	needs []string
@@ -31,10 +32,10 @@ var (
 )
 
 var crashScenes = []crashScene{
-	{name: "s3", dest: "s3", slots: 12, gone: true, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, s3Needs, goneNeeds)},
-	{name: "local", dest: "local", slots: 12, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, localNeeds)},
-	{name: "full", dest: "s3", slots: 6, full: true, needs: crashNeeds},
-	{name: "vault", dest: "glacier", slots: 12, needs: vaultNeeds},
+	{name: "s3", dest: "s3", slots: 12, lines: 550, gone: true, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, s3Needs, goneNeeds)},
+	{name: "local", dest: "local", slots: 12, lines: 150, needs: slices.Concat(crashNeeds, []string{"rename receipts"}, localNeeds)},
+	{name: "full", dest: "s3", slots: 6, lines: 150, full: true, needs: crashNeeds},
+	{name: "vault", dest: "glacier", slots: 12, lines: 150, needs: vaultNeeds},
 }
 
 // Sizes of all scenes, in bytes: small, so that a few KiB go through everything.

@@ -34,7 +34,7 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 	res.plan = w.plan
 	for i, e := range w.plan.lives {
 		w.stopped, w.trace = powerfs.Op{}, nil
-		err := w.grow([...]int{150, 10}[min(i, 1)])
+		err := w.grow([...]int{w.plan.scene.lines, 10}[min(i, 1)])
 		if err == nil {
 			err = w.begin(ctx, e)
 		}
@@ -67,7 +67,7 @@ func (w *crashWorld) run(ctx context.Context, out *report) (res crashResult, err
 	err = w.judge(ctx, out, &res)
 	for _, path := range res.aside {
 		if strings.HasPrefix(path, "/state/journal/") { // no cut does that
-			out.violation("%s: a part of the journal was taken for damaged", path)
+			out.violation("%s: a part of the journal was taken for damaged\n%s", path, strings.Join(w.said, ""))
 		}
 	}
 	res.took, res.states = time.Since(began), w.states

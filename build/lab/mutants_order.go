@@ -14,8 +14,6 @@ var orderMutants = []mutant{
 	several("kept-early", "no fact and no mark names an offset before its sync", everywhere,
 		edit{"wal/sync.go", "\t\tif err == nil && dirty {", "\t\tn = complete(items[:n])\n\t\ts.keep(items[:n])\n\t\tif err == nil && dirty {"},
 		edit{"wal/sync.go", "\t\tn = complete(items[:n])\n\t\ts.keep(items[:n])\n\t\tif left", "\t\tif left"}),
-	drop("frame-aligned", "each frame begins on a block of its own", everywhere, "wal/frame.go",
-		"return (n + blockSize - 1) &^ (blockSize - 1)", "return (n + 7) &^ 7"),
 	drop("frame-crc", "a frame's payload is checked", everywhere, "wal/scan.go",
 		"crc32.Checksum(payload, castagnoli) == h.crc, nil", "h.crc == crc32.Checksum(payload, castagnoli) || len(payload) > 0, nil").at("^cut sync slot"),
 	drop("frame-run", "a later run outranks an earlier one", everywhere, "wal/frame.go",
