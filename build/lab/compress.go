@@ -196,7 +196,7 @@ func daemonMemory(ctx context.Context, work string, out *report) error {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		peak := make(chan int)
+		peak := make(chan int64)
 		go func() { peak <- watchPeak(cmd.Process.Pid) }()
 		err := cmd.Wait()
 		rss := <-peak
@@ -207,25 +207,21 @@ func daemonMemory(ctx context.Context, work string, out *report) error {
 		if err != nil {
 			return err
 		}
-		out.figure("the daemon, 32 MiB of GPS", "%-6s %.1f MB RSS, %.2f s CPU; %.1f MB archived", c, float64(rss)/1000,
+		out.figure("the daemon, 32 MiB of GPS", "%-6s %.1f MB RSS, %.2f s CPU; %.1f MB archived", c, float64(rss)/1e6,
 			(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), float64(archived)/1e6)
 	}
 	return nil
 }
 
-// watchPeak returns the peak memory of a process in KiB, once it has ended. What
+// watchPeak returns the peak memory of a process in bytes, once it has ended. What
 // the kernel says at its end holds that of the process which began it.
-func watchPeak(pid int) (peak int) {
+func watchPeak(pid int) (peak int64) {
 	for {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, line, found := bytes.Cut(b, []byte("VmHWM:"))
-		if err != nil || !found {
+		now := peakOf(pid)
+		if now == 0 {
 			return peak
 		}
-		n := 0
-		if _, err := fmt.Sscan(string(line), &n); err == nil {
-			peak = max(peak, n)
-		}
+		peak = max(peak, now)
 		time.Sleep(2 * time.Millisecond)
 	}
 }
