@@ -140,7 +140,11 @@ func (b *bench) run(ctx context.Context, p *plan) (out *outcome, err error) {
 		return nil, err
 	}
 	prefix := fmt.Sprintf("%d-%s", p.seed, filepath.Base(dir))
-	wire, err := link.New(link.Config{Stall: time.Second})
+	stall := time.Second
+	if b.vault != nil {
+		stall = 10 * time.Second // a vault hashes MiBs before it answers; no fault needs less
+	}
+	wire, err := link.New(link.Config{Stall: stall})
 	if err != nil {
 		return nil, err
 	}
