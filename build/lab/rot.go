@@ -110,7 +110,7 @@ func rot(ctx context.Context, args []string) (*report, error) {
 
 // rotSum is what became of the states of which a byte of one kind was spoiled.
 type rotSum struct {
-	flips, noticed, healed, gaps, aside, wrong int
+	flips, noticed, healed, gaps, tails, aside, wrong int
 	lost, over                                 int64
 }
 
@@ -125,6 +125,8 @@ func (s *rotSum) add(v rotVerdict) {
 	case v.lost > 0:
 		s.gaps++
 		s.lost += v.lost
+	case v.tail:
+		s.tails++
 	case v.noticed:
 		s.healed++
 	}
@@ -135,8 +137,8 @@ func (s *rotSum) add(v rotVerdict) {
 }
 
 func (s *rotSum) String() string {
-	return fmt.Sprintf("%d flips, %d noticed (of those %d cost nothing, %d a counted gap, %d bytes in all, %d set the spool aside), %d in bytes that nobody needed; %d bytes counted lost that are not; 0 panics, %d promises broken",
-		s.flips, s.noticed, s.healed, s.gaps, s.lost, s.aside, s.flips-s.noticed, s.over, s.wrong)
+	return fmt.Sprintf("%d flips, %d noticed (of those %d cost nothing, %d a counted gap, %d bytes in all, %d set the spool aside), %d in the last frame of a stream, which is as if the cut had torn it, %d in bytes that nobody needed; %d bytes counted lost that are not; 0 panics, %d promises broken",
+		s.flips, s.noticed, s.healed, s.gaps, s.lost, s.aside, s.tails, s.flips-s.noticed-s.tails, s.over, s.wrong)
 }
 
 // A rotCase is a byte that is spoiled.
