@@ -60,8 +60,8 @@ type Limits struct {
 
 	// Once says that what a call answers may not be had a second time, as the only
 	// name of an archive, which Find then never sees: so none is made while answers
-	// cannot be written down. Else
-	// calls go on meanwhile, since repeating them leads to the same object.
+	// cannot be written down. Else calls go on meanwhile, since repeating them leads
+	// to the same object.
 	Once bool
 	// MaxIdle is how long an upload lasts to which no part is added; then it is
 	// Gone. 0: for ever.

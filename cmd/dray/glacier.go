@@ -113,9 +113,9 @@ func writeJob(w io.Writer, job glacier.Job, path string) error {
 	case job.State == "Succeeded" && path != "":
 		line = "the inventory is in " + path
 	case job.State == "Succeeded":
-		line = "the inventory is ready since " + text.Ago(job.Ended, time.Now()) + "; fetch it with -o FILE, within a day"
+		line = "the inventory is ready, done " + text.Ago(job.Ended, time.Now()) + "; fetch it with -o FILE, within a day"
 	default:
-		line = "asked for " + text.Ago(job.Begun, time.Now()) + "; it takes some hours: come back then with -o FILE"
+		line = "asked for it " + text.Ago(job.Begun, time.Now()) + "; it takes some hours: come back then with -o FILE"
 	}
 	_, err := fmt.Fprintln(w, text.Plain(line))
 	return err

@@ -63,7 +63,7 @@ destinations: [{name: vault, type: glacier, vault: %[2]s, region: %[3]s, endpoin
 	want(0, "it takes some hours", "glacier", "inventory")
 	want(0, "it takes some hours", "glacier", "inventory", "-o", inventory) // the same job
 	v.Advance(5 * time.Hour)
-	want(0, "ready since", "glacier", "inventory")
+	want(0, "is ready, done", "glacier", "inventory")
 	want(0, "the inventory is in", "glacier", "inventory", "-o", inventory)
 	want(1, "", "glacier", "inventory", "-o", inventory) // which is there
 	if n := strings.Count(strings.Join(v.Requests(), " ")+" ", "job "); n != 1 {
