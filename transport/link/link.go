@@ -47,10 +47,9 @@ const (
 )
 
 // alive finds a connection that broke unseen, as mobile networks and NATs drop
-// them, before a part is sent into it: after 60 s without an answer; and its probes
-// keep a NAT from forgetting. A server that closes
-// an idle one says so, and it is then not used again. Go's own settings would
-// spend eight probes on a connection that idles for two minutes, these five.
+// them, before a part is sent into it: after 60 s without an answer, which is
+// dial's TCP_USER_TIMEOUT; and its probes keep a NAT from forgetting. A server
+// that closes an idle one says so, and it is then not used again.
 var alive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 2}
 
 // Transport is the wire. It is an http.RoundTripper, safe for concurrent use.
