@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -226,5 +227,32 @@ func TestAHookMakesOperationsFail(t *testing.T) {
 	}}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "fo" {
 		t.Errorf("a flipped bit: got %q, %v; want fo", got, err)
+	}
+}
+
+func TestUnmountDoesNotWaitForACopyOfTheMount(t *testing.T) {
+	_, unmount := mount(t, New(Options{}))
+	other := exec.Command("cat") // for as long as its input is open
+	other.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	input, err := other.StdinPipe()
+	check(t, err, other.Start())
+	unmount()
+	check(t, input.Close(), other.Wait())
+}
+
+func TestUnmountDoesNotWaitForPower(t *testing.T) {
+	d := New(Options{})
+	dir, unmount := mount(t, d)
+	waiting := make(chan struct{})
+	d.SetHook(func(op Op) Fault {
+		close(waiting)
+		return Fault{Stop: Before}
+	})
+	made := make(chan error)
+	go func() { made <- os.Mkdir(filepath.Join(dir, "d"), 0o700) }()
+	<-waiting
+	unmount()
+	if err := <-made; err == nil {
+		t.Error("a folder was made without power")
 	}
 }
