@@ -111,7 +111,7 @@ func rot(ctx context.Context, args []string) (*report, error) {
 // rotSum is what became of the states of which a byte of one kind was spoiled.
 type rotSum struct {
 	flips, noticed, healed, gaps, tails, aside, wrong int
-	lost, over                                 int64
+	lost, over                                        int64
 }
 
 func (s *rotSum) add(v rotVerdict) {
