@@ -20,7 +20,7 @@ import (
 type wrongClock struct {
 	mu     sync.Mutex
 	boots  int
-	booted time.Time // in the bubble's time
+	booted time.Time     // in the bubble's time
 	off    time.Duration // of the wall clock, from the truth
 	trust  wal.Trust
 }
