@@ -257,7 +257,7 @@ func readIdentity(key string, s transport.Stored) (id seriesID, n tile, err erro
 			return id, n, fmt.Errorf("it has no %s", name)
 		}
 	}
-	n.key, n.unknown = key, m["dray-gap-unknown"] != ""
+	n.key, n.unknown, n.follows = key, m["dray-gap-unknown"] != "", m["dray-follows"]
 	if n.start, err = offset(m["dray-start"]); err != nil {
 		return id, n, fmt.Errorf("dray-start: %w", err)
 	}
@@ -285,7 +285,8 @@ func offset(text string) (int64, error) {
 func (a *auditor) report() Audit {
 	for _, s := range a.series {
 		s.between(func(e Extent, behind cover) {
-			switch {
+			switch e.Start = max(e.Start, a.before(s, behind)); {
+			case e.Start >= e.End: // it is in other epochs of the stream
 			case !behind.unknown && behind.gap < e.End-e.Start:
 				s.flaw(Flaw{Kind: AuditHole, Extent: e, Key: behind.key, Gap: behind.gap})
 			case len(s.Gaps) < maxFlaws:
@@ -303,6 +304,26 @@ func (a *auditor) report() Audit {
 	})
 	sort.Slice(a.Bad, func(i, j int) bool { return a.Bad[i].Key < a.Bad[j].Key })
 	return a.Audit
+}
+
+// before returns up to where the epochs that a cover follows hold its stream, by
+// their own account. Two devices with one past share what they follow, so it says
+// no more than that.
+func (a *auditor) before(s *series, c cover) (end int64) {
+	if c.follows == "" {
+		return 0
+	}
+	for id, other := range a.series {
+		if other != s && id.device == s.Device && id.stream == s.Stream && (id.epoch == c.follows || other.followed(c.follows)) {
+			end = max(end, other.End)
+		}
+	}
+	return end
+}
+
+// followed says whether any of the covers follows that epoch.
+func (t *tiling) followed(epoch string) bool {
+	return slices.ContainsFunc(t.covers, func(c cover) bool { return c.follows == epoch })
 }
 
 // Err returns nil if all objects tile and can be told.

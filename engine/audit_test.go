@@ -91,6 +91,25 @@ func TestAuditTellsHolesFromGaps(t *testing.T) {
 		{"a loss that took no offsets", func(s *shelf) { s.put("a", 0, 10); s.put("b", 10, 5, "dray-gap", "4") }, nil, nil},
 		{"another stream in between", func(s *shelf) { s.put("a", 0, 10); s.put("b", 10, 5, "dray-stream", "log") },
 			[]engine.Flaw{{Kind: engine.AuditHole, Extent: engine.Extent{Start: 0, End: 10}, Key: "b"}}, nil},
+		{"another epoch that goes on", func(s *shelf) {
+			s.put("a", 0, 10)
+			s.put("taken", 10, 5)
+			s.put("b", 10, 5, "dray-epoch", "e2", "dray-follows", "e1")
+			s.put("c", 15, 5)
+			s.put("d", 20, 5, "dray-epoch", "e2", "dray-follows", "e1")
+		}, nil, nil},
+		{"a third that goes on", func(s *shelf) {
+			s.put("a", 0, 10)
+			s.put("b", 10, 5, "dray-epoch", "e2", "dray-follows", "e1")
+			s.put("c", 15, 5, "dray-epoch", "e3", "dray-follows", "e1")
+		}, nil, nil},
+		{"another epoch that goes on behind a hole", func(s *shelf) { s.put("a", 0, 8); s.put("b", 10, 5, "dray-epoch", "e2", "dray-follows", "e1") },
+			[]engine.Flaw{{Kind: engine.AuditHole, Extent: engine.Extent{Start: 8, End: 10}, Key: "b"}}, nil},
+		{"a hole in another epoch that goes on", func(s *shelf) {
+			s.put("a", 0, 30)
+			s.put("b", 10, 5, "dray-epoch", "e2", "dray-follows", "e1")
+			s.put("c", 20, 5, "dray-epoch", "e2")
+		}, []engine.Flaw{{Kind: engine.AuditHole, Extent: engine.Extent{Start: 15, End: 20}, Key: "c"}}, nil},
 		{"not Dray's", func(s *shelf) {
 			s.put("a", 0, 10)
 			s.objects["x"] = transport.Stored{Size: 3}

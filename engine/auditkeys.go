@@ -80,7 +80,7 @@ func (s *series) askGaps(ctx context.Context, stat func(context.Context, string)
 			continue // gone since: what it said is not known
 		}
 		if _, n, err := readIdentity(c.key, *stored); err == nil && n.start == c.start {
-			c.gap, c.unknown, c.unasked = n.gap, n.unknown, false
+			c.gap, c.unknown, c.follows, c.unasked = n.gap, n.unknown, n.follows, false
 			s.lost(n)
 		}
 	}

@@ -285,10 +285,10 @@ func (c *checker) description(at string, key keyTemplate, s Stream) {
 		return
 	}
 	const most = math.MaxInt64
-	o := wal.Object{Start: most, Gap: most, Time: 999_999_999, GapUnknown: true, Estimated: true, Slice: true}
+	o := wal.Object{Start: most, Gap: most, Time: 999_999_999, GapUnknown: true, Estimated: true, Slice: true, Follows: true}
 	_, err := to.Describe(transport.Object{
 		Key:      key.ofSlice().Execute(c.cfg.Device, s.Name, wal.EpochText(1), most, most, time.Unix(0, 0)),
-		Metadata: metadata(c.cfg.Device, &wal.StreamState{Name: s.Name, Epoch: 1}, &o),
+		Metadata: metadata(c.cfg.Device, &wal.StreamState{Name: s.Name, Epoch: 1}, 1, &o),
 	})
 	c.addAt(at, err)
 }

@@ -186,12 +186,12 @@ func newExport(stateDir string, sel ExportSelection) (*exported, error) {
 	x := &exported{store: s}
 	s.View(func(state *wal.State) {
 		for _, st := range state.Streams {
-			e := exportedStream{id: st.ID, name: st.Name, epoch: wal.EpochText(st.Epoch), kept: s.Kept(st.ID)}
+			e := exportedStream{id: st.ID, name: st.Name, epoch: wal.EpochText(st.KeyEpoch()), kept: s.Kept(st.ID)}
 			if sel.Stream != "" && e.name != sel.Stream || sel.Epoch != "" && e.epoch != sel.Epoch {
 				continue
 			}
 			for i := range st.Objects {
-				if r := exportReport(state, &e, &st.Objects[i]); !st.Objects[i].Dropped && (!sel.Object || r.Start <= sel.From && sel.From < r.End) {
+				if r := exportReport(state, st, &e, &st.Objects[i]); !st.Objects[i].Dropped && (!sel.Object || r.Start <= sel.From && sel.From < r.End) {
 					e.objects = append(e.objects, r)
 				}
 			}
@@ -210,8 +210,8 @@ func newExport(stateDir string, sel ExportSelection) (*exported, error) {
 	return x, nil
 }
 
-func exportReport(state *wal.State, st *exportedStream, o *wal.Object) ExportReport {
-	r := ExportReport{Stream: st.name, Epoch: st.epoch, Start: o.Start, End: o.End, Open: !o.Sealed(),
+func exportReport(state *wal.State, stream *wal.StreamState, st *exportedStream, o *wal.Object) ExportReport {
+	r := ExportReport{Stream: st.name, Epoch: wal.EpochText(stream.EpochOf(o)), Start: o.Start, End: o.End, Open: !o.Sealed(),
 		Gap: o.Gap, GapUnknown: o.GapUnknown, Destination: state.Layout(o).Destination}
 	if r.Open {
 		r.End = st.kept

@@ -78,7 +78,7 @@ func Inspect(stateDir string) (Report, error) {
 		r.Flash = flashStatus(all, 0)
 		for _, st := range state.Streams {
 			kept := s.Kept(st.ID)
-			r.Streams = append(r.Streams, StreamReport{Name: st.Name, Epoch: wal.EpochText(st.Epoch), Kept: kept, Archived: min(st.Archived(), kept),
+			r.Streams = append(r.Streams, StreamReport{Name: st.Name, Epoch: wal.EpochText(st.KeyEpoch()), Kept: kept, Archived: min(st.Archived(), kept),
 				Waiting: waitingBytes(st, kept), Gaps: st.Gaps, GapBytes: st.GapBytes, Slots: st.Slots(), Objects: len(st.Objects)})
 			for i := range st.Objects {
 				o := objectReport(state, st, &st.Objects[i], kept)
@@ -137,7 +137,7 @@ func (r *Report) health() string {
 
 func objectReport(state *wal.State, st *wal.StreamState, o *wal.Object, kept int64) ObjectReport {
 	at, estimated := state.Captured(o)
-	r := ObjectReport{Stream: st.Name, Epoch: wal.EpochText(st.Epoch), Start: o.Start, End: o.End, Open: !o.Sealed(),
+	r := ObjectReport{Stream: st.Name, Epoch: wal.EpochText(st.EpochOf(o)), Start: o.Start, End: o.End, Open: !o.Sealed(),
 		Destination: state.Layout(o).Destination, Parts: o.NumParts(), FirstTime: at, Estimated: estimated, Gap: o.Gap}
 	if r.Open {
 		r.End = kept

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,50 +10,6 @@ import (
 
 	"github.com/seed-7270d448/dray/engine"
 )
-
-func TestAnObjectOfACloneIsNotTakenForOurOwn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		var log strings.Builder
-		c := small(dir, newLocal(t, filepath.Join(dir, "archive")), engine.Block, &log)
-		e, err := engine.New(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		clone := c
-		clone.StateDir = filepath.Join(dir, "clone")
-		if err := os.CopyFS(clone.StateDir, os.DirFS(c.StateDir)); err != nil {
-			t.Fatal(err)
-		}
-		for _, each := range []struct {
-			config engine.Config
-			rec    string
-			want   int
-		}{{c, "ours", 1}, {clone, "not!", 0}} {
-			e, err := engine.New(each.config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			stop := run(t, e)
-			if err := e.Append(t.Context(), "log", []byte(each.rec)); err != nil {
-				t.Fatal(err)
-			}
-			if err := e.Flush(t.Context(), "log"); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Hour)
-			stop()
-			got := 0
-			err = engine.ReadReceipts(each.config.StateDir, func(engine.Receipt) error { got++; return nil })
-			if err != nil || got != each.want {
-				t.Errorf("%q: %d receipts, want %d: %v", each.rec, got, each.want, err)
-			}
-		}
-	})
-}
 
 func TestDrainEndsAndSaysWhatHasNoDestinationAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

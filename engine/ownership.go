@@ -55,9 +55,10 @@ func ownership(s *wal.State) Ownership {
 	own := Ownership{Epoch: wal.EpochText(s.Epoch), Uploads: []OwnedKey{}}
 	past := map[string]bool{}
 	for _, st := range s.Streams {
-		past[wal.EpochText(st.Epoch)] = true
+		past[wal.EpochText(st.Epoch)], past[wal.EpochText(st.KeyEpoch())] = true, true
 		for i := range st.Objects {
 			if up := st.Objects[i].Up; up != nil && up.Key != "" && up.Done == nil {
+				past[wal.EpochText(st.EpochOf(&st.Objects[i]))] = true
 				own.Uploads = append(own.Uploads, OwnedKey{Destination: s.Layout(&st.Objects[i]).Destination, Key: up.Key, UploadID: up.ID})
 			}
 		}

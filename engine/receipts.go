@@ -14,7 +14,8 @@ import (
 type Receipt struct {
 	Stream      string    `json:"stream"`
 	Epoch       string    `json:"epoch"`
-	Start       int64     `json:"start"` // stream offsets in bytes
+	Follows     string    `json:"follows,omitempty"` // the stream's epoch before: what is before Start has that one
+	Start       int64     `json:"start"`             // stream offsets in bytes
 	End         int64     `json:"end"`
 	Key         string    `json:"key"`
 	Size        int64     `json:"size"`
@@ -41,7 +42,7 @@ type Receipt struct {
 // Order: the line is durable before Freed, and Freed before its slot is reused.
 func (e *Engine) receipt(t task, up *wal.Upload) error {
 	m := t.upload.Object.Metadata
-	line := Receipt{Stream: t.name, Epoch: m["dray-epoch"], Start: t.object.Start, End: t.object.End, Key: t.upload.Object.Key,
+	line := Receipt{Stream: t.name, Epoch: m["dray-epoch"], Follows: m["dray-follows"], Start: t.object.Start, End: t.object.End, Key: t.upload.Object.Key,
 		Size: t.object.Size(), Destination: t.dest.cfg.Name, FirstTime: time.Unix(0, t.object.Time).UTC(), Gap: t.object.Gap, GapUnknown: t.object.GapUnknown, Estimated: t.object.Estimated}
 	if up != nil {
 		done := up.Done
@@ -91,7 +92,7 @@ func settleReceipts(store *wal.Store, stateDir string) error {
 		for _, st := range s.Streams {
 			for i := range st.Objects {
 				if o := &st.Objects[i]; o.Dropped || o.Up != nil && o.Up.Done != nil {
-					open[extent{st.Name, wal.EpochText(st.Epoch), o.Start}] = objectID{st.ID, o.Start}
+					open[extent{st.Name, wal.EpochText(st.EpochOf(o)), o.Start}] = objectID{st.ID, o.Start}
 				}
 			}
 		}

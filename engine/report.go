@@ -65,6 +65,7 @@ func (e *Engine) Status() Status {
 		s.Streams = append(s.Streams, status)
 	}
 	e.store.View(func(state *wal.State) {
+		s.Notes = append(s.Notes, rekeyed(state)...)
 		for _, st := range state.Streams {
 			for i := range st.Objects {
 				o := &st.Objects[i]
@@ -91,7 +92,7 @@ func flashStatus(w wal.Wear, endurance int64) FlashStatus {
 }
 
 func count(st *wal.StreamState, s *StreamStatus) {
-	s.Epoch = wal.EpochText(st.Epoch)
+	s.Epoch = wal.EpochText(st.KeyEpoch())
 	s.Archived = min(st.Archived(), s.Kept)
 	s.Gaps, s.GapBytes = st.Gaps, st.GapBytes+s.losing
 	if s.losing > 0 {

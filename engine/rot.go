@@ -136,14 +136,13 @@ func (e *Engine) settleRotten(ctx context.Context, r *result, body *wal.Section)
 	if r.op != wal.OpPut || body.Damage() == nil {
 		return
 	}
-	absent := &transport.Error{Op: "put", Key: r.upload.Object.Key, Kind: transport.Conflict}
-	receipt, err := e.ours(ctx, r.task, absent)
+	holder, receipt, err := look(ctx, r.task)
 	switch {
-	case err == nil:
+	case holder == ours:
 		r.err, r.local = nil, nil
 		e.completed(r, receipt)
 	case r.lost == nil:
-	case transport.KindOf(err) == transport.Conflict:
+	case err == nil:
 		e.done(r, wal.Fact{Kind: wal.Intent, Op: wal.NoOp})
 	case transport.KindOf(err) == transport.Denied:
 		e.completed(r, transport.Receipt{Size: r.object.Size(), InDoubt: "its bytes are damaged on flash, and whether an earlier put stored them may not be asked"})

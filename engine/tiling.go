@@ -10,9 +10,10 @@ import (
 // what its metadata says was lost before it. Offsets are bytes.
 type tile struct {
 	start, end int64
-	gap        int64 // bytes known lost just before start
-	unknown    bool  // and more, nobody knows how many
-	unasked    bool  // its metadata was not read: gap and unknown say nothing
+	gap        int64  // bytes known lost just before start
+	unknown    bool   // and more, nobody knows how many
+	follows    string // the epoch before, where the bytes before start have one
+	unasked    bool   // its metadata was not read: gap, unknown and follows say nothing
 	key        string
 }
 

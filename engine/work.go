@@ -24,7 +24,8 @@ type task struct {
 	object wal.Object
 	upload transport.Upload
 	part   transport.Part
-	unread bool // the part's checksums are not known: it was sliced
+	epoch  uint64 // of the key
+	unread bool   // the part's checksums are not known: it was sliced
 	parts  []transport.PartReceipt
 	device string
 	resets int              // how often its upload was no more
@@ -52,7 +53,7 @@ type result struct {
 
 // newTask copies what a step needs. The state is only read.
 func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest *destination, step step) task {
-	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, device: e.cfg.Device, began: time.Now()}
+	t := task{id: objectID{st.ID, o.Start}, step: step, dest: dest, name: st.Name, object: *o, epoch: st.EpochOf(o), device: e.cfg.Device, began: time.Now()}
 	t.object.Up = nil
 	at, estimated := s.Captured(o)
 	t.object.Time, t.object.Fixed, t.object.Estimated = at.UnixNano(), true, estimated
@@ -69,9 +70,9 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		}
 	}
 	if t.upload.Object.Key == "" {
-		t.upload.Object.Key = e.keyOf(st, &t.object)
+		t.upload.Object.Key = e.keyOf(st.Name, t.epoch, &t.object)
 	}
-	t.upload.Object.Metadata = metadata(t.device, st, &t.object)
+	t.upload.Object.Metadata = metadata(t.device, st, t.epoch, &t.object)
 	if t.encoding = s.Layout(o).Encoding; t.encoding != "" {
 		t.upload.Object.Metadata["dray-encoding"] = t.encoding // what undoes it
 	}
@@ -102,32 +103,35 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 
 // keyOf makes the key of an object whose time is fixed. It is asked once an
 // object, with its first intent.
-func (e *Engine) keyOf(st *wal.StreamState, o *wal.Object) string {
+func (e *Engine) keyOf(stream string, epoch uint64, o *wal.Object) string {
 	key := defaultKey
-	if c, err := e.stream(st.Name); err == nil {
+	if c, err := e.stream(stream); err == nil {
 		key = c.key
 	}
 	if o.Slice {
 		key = key.ofSlice()
 	}
-	return key.Execute(e.cfg.Device, st.Name, wal.EpochText(st.Epoch), o.Start, o.End, time.Unix(0, o.Time))
+	return key.Execute(e.cfg.Device, stream, wal.EpochText(epoch), o.Start, o.End, time.Unix(0, o.Time))
 }
 
 // defaultKey is for objects whose stream is not configured any more.
 var defaultKey, _ = parseKey(DefaultKey)
 
 // metadata is what lets anyone prove an archive complete from the bucket alone.
-func metadata(device string, st *wal.StreamState, o *wal.Object) map[string]string {
+func metadata(device string, st *wal.StreamState, epoch uint64, o *wal.Object) map[string]string {
 	m := map[string]string{
 		"dray-device":     device,
 		"dray-stream":     st.Name,
-		"dray-epoch":      wal.EpochText(st.Epoch),
+		"dray-epoch":      wal.EpochText(epoch),
 		"dray-start":      strconv.FormatInt(o.Start, 10),
 		"dray-first-time": time.Unix(0, o.Time).UTC().Format(time.RFC3339Nano),
 		"dray-gap":        strconv.FormatInt(o.Gap, 10),
 	}
 	if o.Estimated {
 		m["dray-time-estimated"] = "true" // the clock was not known when it was captured
+	}
+	if o.Follows {
+		m["dray-follows"] = wal.EpochText(st.Epoch) // what is before dray-start has that epoch, or one that follows it too
 	}
 	if o.GapUnknown {
 		m["dray-gap-unknown"] = "true" // dray-gap is less than what was lost
@@ -193,9 +197,12 @@ func (e *Engine) announce(r *result) {
 
 // intent fixes the object's key, and what its metadata says, if nothing did before.
 func (t *task) intent(op wal.Op) wal.Fact {
-	f := wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Device: t.device, Lost: t.object.Gap, Time: t.object.Time}
+	f := wal.Fact{Kind: wal.Intent, Op: op, Key: t.upload.Object.Key, Epoch: t.epoch, Device: t.device, Lost: t.object.Gap, Time: t.object.Time}
 	if t.object.Estimated {
-		f.Flags = wal.FlagEstimated
+		f.Flags |= wal.FlagEstimated
+	}
+	if t.object.Follows {
+		f.Flags |= wal.FlagFollows
 	}
 	return f
 }
@@ -237,9 +244,11 @@ func (e *Engine) create(ctx context.Context, r *result) {
 		}
 	}
 	id, err := r.dest.to.Create(ctx, r.upload.Object)
-	if r.err = err; err == nil {
+	if err == nil {
 		e.done(r, wal.Fact{Kind: wal.Begun, ID: id})
+		return
 	}
+	e.failed(ctx, r, err)
 }
 
 // sweep aborts every upload under exactly the object's key. Where that is denied
@@ -343,9 +352,6 @@ func (e *Engine) put(ctx context.Context, r *result) {
 	r.upload.Object.CRC32C, r.upload.Object.Sum = r.part.CRC32C, r.part.Sum
 	receipt, err := r.dest.to.Put(ctx, r.upload.Object, body)
 	r.sent = body.Taken()
-	if err != nil && (transport.KindOf(err) == transport.Conflict || r.op == wal.OpPut && transport.KindOf(err) == transport.Invalid) {
-		receipt, err = e.ours(ctx, r.task, err)
-	}
 	if err == nil {
 		e.completed(r, receipt)
 		return
@@ -365,25 +371,6 @@ func (e *Engine) complete(ctx context.Context, r *result) {
 		return
 	}
 	e.failed(ctx, r, err)
-}
-
-// ours looks whether the object that holds the key is this one, put there by a
-// try whose reply was lost. conflict is returned if it is not.
-func (e *Engine) ours(ctx context.Context, t task, conflict error) (transport.Receipt, error) {
-	_, obj, err := t.dest.to.Find(ctx, t.upload.Object.Key)
-	if obj == nil {
-		if err != nil {
-			return transport.Receipt{}, err
-		}
-		return transport.Receipt{}, conflict
-	}
-	if t.unread {
-		obj.Checksum = "" // there is none to compare it with
-	}
-	if !obj.IsObject(t.upload.Object) { // a cloned device has the same key, and other bytes
-		return transport.Receipt{}, conflict
-	}
-	return transport.Receipt{Size: obj.Size, ETag: obj.ETag, Checksum: obj.Checksum}, nil
 }
 
 func (e *Engine) abort(ctx context.Context, r *result) {
@@ -408,6 +395,10 @@ func (e *Engine) failed(ctx context.Context, r *result, err error) {
 	r.err = err
 	var te *transport.Error
 	if !errors.As(err, &te) {
+		return
+	}
+	if te.Kind == transport.Conflict && r.step.action.alone() || te.Kind == transport.Invalid && r.step.action == actPut && r.op == wal.OpPut {
+		e.taken(ctx, r, err)
 		return
 	}
 	var facts []wal.Fact

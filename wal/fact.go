@@ -24,21 +24,22 @@ const (
 	Opened         // Run, Mono (of its first byte), Lost, Flags, Time (once that is fixed, in snapshots), Size (part size), Name (destination), Hash, ID (encoding), GapBytes (offsets before it that hold nothing): an object begins
 	Cut            // N, CRC, Sum, Flags: part N is whole and kept
 	Sealed         // End, CRC, Sum, Flags: the object ends; CRC, Sum and Flags are of its last part if that is not cut
-	Intent         // Op, Key, Device, Lost, Time, Flags: what is about to be tried for the first time; the first fixes the key, the gap and the time that the metadata tells
+	Intent         // Op, Key, Epoch (of the key; 0: the stream's first), Device, Lost, Time, Flags: what is about to be tried for the first time; the first fixes the key, and the gap, the time and what the metadata tells besides
 	Begun          // ID: the destination's upload ID
 	Stored         // N, ID (ETag), CRC and Flags (if it was not known), Sum (if it was made anew): the destination holds part N
 	Missing        // N: the destination does not hold part N after all
-	Reset          // N (how often so far; 0: that is of no matter): the upload is no more; begin again from part 1
+	Reset          // N (how often so far; 0: that is of no matter), Flags: the upload is no more; begin again from part 1
 	Completed      // ID (ETag), Sum (checksum), Archive, Location, Doubt, Time: the destination's receipt
 	Dropped        // Flags, N (1: its gap is counted already): given up, by policy or since it is damaged
 	Freed          // the receipt is durable, or the drop is done: the bytes are no longer needed
 	Figure         // Name, Start, End, Size, Time: numbers that must outlive a restart, of whoever gave them the name; the last ones hold, all zero forgets it
 	Sliced         // Size, Run, Mono: the object becomes two, of which the first has Size bytes; Run and Mono are of the second's first byte, 0: not known. Only ever committed, never noted
+	Rekeyed        // Epoch, Run, Flags, N (1: what it changes is changed already): objects of the stream whose key is not fixed get keys of that epoch
 	kindEnd
 )
 
 var kindNames = [...]string{"?", "identity", "started", "stopped", "clock", "made", "shaped", "totals", "roll", "gap",
-	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed", "figure", "sliced"}
+	"opened", "cut", "sealed", "intent", "begun", "stored", "missing", "reset", "completed", "dropped", "freed", "figure", "sliced", "rekeyed"}
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
@@ -74,6 +75,8 @@ const (
 	FlagSlice                         // of Opened: the object is a part of one that was sliced
 	FlagUnread                        // of Cut and Sealed: the part's CRC and Sum are not known; of Stored: its CRC was not, and is told
 	FlagDamaged                       // of Dropped: its bytes cannot be read any more
+	FlagFollows                       // of Opened and Intent: what the stream holds before it has keys of an epoch before; of Rekeyed: so it is with the next object to open
+	FlagTaken                         // of Reset: others hold its key, so the next intent fixes another
 )
 
 // A Fact is one thing that became true. The journal is a list of facts; State

@@ -21,12 +21,14 @@ type Object struct {
 	Dropped    bool // given up; waits for its abort
 	Damaged    bool // and that since its bytes cannot be read any more
 	Slice      bool // was once a part of a longer object, and is named by both its ends
+	Follows    bool // what the stream holds before it has keys of an epoch before
 	unread     bool // of the only part of an object without Up
 }
 
 // An Upload is what is known of an object's way into the archive.
 type Upload struct {
 	Key    string // fixed with the first intent
+	Epoch  uint64 // of the key, fixed with it; 0: the stream's first
 	Device string // as the metadata says it; fixed with the first intent
 	Op     Op     // the last call announced
 	ID     string // the destination's upload ID; empty: no upload has begun
@@ -114,8 +116,9 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 		up := o.upload()
 		up.Op = f.Op
 		if up.Key == "" && f.Key != "" {
-			up.Key, up.Device = f.Key, f.Device
-			o.Time, o.Fixed, o.Estimated = f.Time, true, f.Flags&FlagEstimated != 0
+			up.Key, up.Epoch, up.Device = f.Key, f.Epoch, f.Device
+			o.Time, o.Fixed, o.Estimated, o.Follows = f.Time, true, f.Flags&FlagEstimated != 0, f.Flags&FlagFollows != 0
+			st.late(o)
 			if late := o.Gap - f.Lost; late > 0 { // it was lost while the call was on its way
 				o.Gap = f.Lost
 				st.tell(o.End, late, false)
@@ -149,6 +152,10 @@ func (s *State) applyObject(st *StreamState, o *Object, f Fact) {
 			up.ID, up.Op = "", NoOp
 			for i := range up.Parts {
 				up.Parts[i].Stored, up.Parts[i].ETag = false, ""
+			}
+			if f.Flags&FlagTaken != 0 {
+				up.Key, up.Epoch, up.Device = "", 0, ""
+				o.Follows = o.Start > 0
 			}
 		}
 	case Completed:
@@ -209,7 +216,7 @@ func (o *Object) facts(stream uint32, l Layout, put func(Fact)) {
 		f.Stream, f.Start = stream, o.Start
 		put(f)
 	}
-	opened := l.on(Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice)})
+	opened := l.on(Fact{Kind: Opened, Run: o.Run, Lost: o.Gap, Flags: bit(o.GapUnknown, FlagLostUnknown) | bit(o.Slice, FlagSlice) | bit(o.Follows, FlagFollows)})
 	if o.Fixed {
 		opened.Time = o.Time
 		opened.Flags |= bit(o.Estimated, FlagEstimated)
@@ -239,7 +246,7 @@ func (up *Upload) facts(o *Object, f func(Fact)) {
 		f(Fact{Kind: Reset, N: up.Resets})
 	}
 	if up.Key != "" {
-		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Device: up.Device, Lost: o.Gap, Time: o.Time, Flags: bit(o.Estimated, FlagEstimated)})
+		f(Fact{Kind: Intent, Op: up.Op, Key: up.Key, Epoch: up.Epoch, Device: up.Device, Lost: o.Gap, Time: o.Time, Flags: bit(o.Estimated, FlagEstimated) | bit(o.Follows, FlagFollows)})
 	}
 	if up.ID != "" {
 		f(Fact{Kind: Begun, ID: up.ID})

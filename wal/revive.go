@@ -60,14 +60,14 @@ func (s *State) open(st *StreamState, f Fact) {
 	if f.Lost > 0 || f.Flags&FlagLostUnknown != 0 {
 		st.lose(f.Lost, f.Flags&FlagLostUnknown != 0)
 	}
-	n := Object{Start: f.Start, End: -1, Time: f.Mono, Run: f.Run, layout: st.layout, Gap: st.carry, GapUnknown: st.carryUnk, Slice: f.Flags&FlagSlice != 0}
+	n := Object{Start: f.Start, End: -1, Time: f.Mono, Run: f.Run, layout: st.layout, Gap: st.carry, GapUnknown: st.carryUnk, Slice: f.Flags&FlagSlice != 0, Follows: f.Flags&FlagFollows != 0 || st.follows}
 	if f.Size > 0 {
 		n.layout = s.intern(f.layout())
 	}
 	if f.Time != 0 {
 		n.Time, n.Fixed, n.Estimated = f.Time, true, f.Flags&FlagEstimated != 0
 	}
-	st.carry, st.carryUnk = 0, false
+	st.carry, st.carryUnk, st.follows = 0, false, false
 	st.Objects = append(st.Objects, n)
 }
 

@@ -42,6 +42,7 @@ func (s *State) slice(st *StreamState, o *Object, f Fact) {
 		s.clock(tail.Run, f.Mono, 0, Unknown)
 	}
 	tail.setParts(rest, partSize)
+	o.Follows = o.Follows || o.keyed() && st.EpochOf(o) != st.KeyEpoch() && o.Start > 0
 	o.End, o.Slice = tail.Start, true
 	o.setParts(parts[:whole], partSize)
 	i, _ := slices.BinarySearchFunc(st.Objects, tail.Start, func(o Object, start int64) int { return cmp.Compare(o.Start, start) })

@@ -36,7 +36,7 @@ type Layout struct {
 type StreamState struct {
 	ID       uint32 // 1 + index in State.Streams
 	Name     string
-	Epoch    uint64
+	Epoch    uint64   // of its frames, and of keys unless it was rekeyed
 	Objects  []Object // not yet freed, in stream order; only the last may be open
 	Gaps     int64    // losses counted, ever
 	GapBytes int64    // bytes of those whose size is known
@@ -45,6 +45,9 @@ type StreamState struct {
 	freed    int64    // end of the furthest object ever freed
 	counted  int64    // gaps that begin below are counted, so that seeing one again counts nothing
 	written  int64    // objects that end there or below have durable ends
+	keys     uint64   // epoch of keys not yet fixed; 0: Epoch
+	rekeyed  uint32   // run in which keys was made
+	follows  bool     // of the next object
 	carry    int64    // bytes lost since the last object began, for the next one's gap
 	carryUnk bool
 }
@@ -179,6 +182,8 @@ func (s *State) apply(f Fact) {
 		if f.Size > 0 {
 			s.shaped(st, f.layout())
 		}
+	case Rekeyed:
+		st.rekey(f)
 	case Totals:
 		st.freed, st.counted, st.Gaps, st.GapBytes = f.End, f.Start, f.Gaps, f.GapBytes
 		st.carry, st.carryUnk = f.Lost, f.Flags&FlagLostUnknown != 0
@@ -308,6 +313,7 @@ func (s *State) Facts() iter.Seq[Fact] {
 		for _, st := range s.Streams {
 			put(Fact{Kind: Made, Stream: st.ID, Name: st.Name, Epoch: st.Epoch})
 			put(st.shape(s))
+			st.rekeyFact(put)
 			put(st.totals())
 		}
 	}
@@ -323,6 +329,7 @@ func (s *State) streamFacts(st *StreamState, put func(Fact)) {
 	for _, e := range st.slots {
 		put(Fact{Kind: Roll, Stream: st.ID, Slot: e.slot, Start: e.base, Epoch: e.posID, Size: e.posOff})
 	}
+	st.rekeyFact(put)
 	// Last, since the gaps of the objects above were counted again as they were opened.
 	put(st.totals())
 }

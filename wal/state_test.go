@@ -34,7 +34,7 @@ func life(t *rapid.T) []Fact {
 		if n := len(st.Objects); n > 0 {
 			pick = &st.Objects[rapid.IntRange(0, n-1).Draw(t, "object")]
 		}
-		switch rapid.IntRange(0, 15).Draw(t, "what") {
+		switch rapid.IntRange(0, 16).Draw(t, "what") {
 		case 0:
 			if o == nil || o.Sealed() {
 				lost := rapid.Int64Range(0, 3).Draw(t, "lost")
@@ -63,7 +63,8 @@ func life(t *rapid.T) []Fact {
 		case 5:
 			if pick != nil {
 				at, estimated := s.Captured(pick)
-				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late"), Time: at.UnixNano(), Flags: bit(estimated, FlagEstimated)})
+				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late"), Time: at.UnixNano(),
+					Epoch: rapid.SampledFrom([]uint64{0, st.KeyEpoch()}).Draw(t, "of"), Flags: bit(estimated, FlagEstimated) | bit(pick.Follows, FlagFollows)})
 				add(Fact{Kind: Begun, Start: pick.Start, ID: "u"})
 			}
 		case 6, 7:
@@ -94,6 +95,11 @@ func life(t *rapid.T) []Fact {
 			if pick != nil && pick.Sealed() {
 				add(Fact{Kind: Reset, Start: pick.Start})
 				add(Fact{Kind: Sliced, Start: pick.Start, Size: rapid.Int64Range(0, pick.Size()).Draw(t, "at"), Run: s.Run, Mono: rapid.Int64Range(0, 9).Draw(t, "mono")})
+			}
+		case 16:
+			if pick != nil {
+				add(Fact{Kind: Rekeyed, Epoch: rapid.Uint64Range(1, 3).Draw(t, "epoch"), Run: s.Run})
+				add(Fact{Kind: Reset, Start: pick.Start, Flags: FlagTaken})
 			}
 		case 14:
 			facts = append(facts, Fact{Kind: Started, Run: s.Run + 1, ID: rapid.SampledFrom([]string{"boot", "other", ""}).Draw(t, "boot"), Time: 5})
@@ -187,7 +193,7 @@ func TestSeeingFactsTwiceChangesNothing(t *testing.T) {
 		// These are committed, never noted, so no batch reaches from before them to behind them.
 		committed := 0
 		for i, f := range facts {
-			if f.Kind == Sliced {
+			if f.Kind == Sliced || f.Kind == Rekeyed {
 				committed = i
 			} else if f.Kind == Reset {
 				committed = i + 1

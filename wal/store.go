@@ -56,6 +56,8 @@ type Store struct {
 	receipts sync.Mutex
 	ledger   *ledger
 
+	rekeying sync.Mutex // held by Rekey; before writing
+
 	mu      sync.RWMutex // guards state; never held over I/O
 	state   State
 	streams map[uint32]*Stream
@@ -218,7 +220,7 @@ func (s *Store) Stream(name string) (*Stream, error) {
 	st := s.state.Current(name)
 	f := Fact{Kind: Made, Stream: uint32(len(s.state.Streams) + 1), Name: name, Epoch: s.state.Epoch}
 	s.mu.RUnlock()
-	if st != nil && st.Epoch == f.Epoch {
+	if st != nil && st.KeyEpoch() == f.Epoch {
 		return s.streams[st.ID], nil
 	}
 	if err := s.Commit(f); err != nil {
