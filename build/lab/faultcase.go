@@ -41,12 +41,16 @@ func (h hurried) Limits() transport.Limits {
 	return l
 }
 
-// Describe is the destination's, if it has one.
-func (h hurried) Describe(o transport.Object) (transport.Description, error) {
-	if d, ok := h.Destination.(transport.Describer); ok {
-		return d.Describe(o)
+// hasten returns to hurried, a Describer if to is one.
+func hasten(to transport.Destination, factor float64) transport.Destination {
+	h := hurried{to, factor}
+	if d, ok := to.(transport.Describer); ok {
+		return struct {
+			hurried
+			transport.Describer
+		}{h, d}
 	}
-	return transport.Description{}, errors.New("it describes nothing")
+	return h
 }
 
 func (h hurried) hurry(err error) error {
@@ -175,7 +179,7 @@ func (b *bench) archive(ctx context.Context, p *plan, dir string, to transport.D
 		StateDir: dir, Device: "lab", Drain: true, Spool: engine.Spool{MinFree: -1},
 		Streams: []engine.Stream{{Name: "s", Key: "{stream}-{epoch}-{start}", Destination: "archive",
 			Object: engine.Object{MaxBytes: 64 << 20, PartSize: p.partSize}}},
-		Destinations: []engine.Destination{{Name: "archive", To: hurried{to, b.factor}}},
+		Destinations: []engine.Destination{{Name: "archive", To: hasten(to, b.factor)}},
 	}
 	if b.log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(b.log, nil))

@@ -3,6 +3,7 @@ package s3
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,9 @@ func TestAClockThatTheReplyPutsRightIsNoReasonToWait(t *testing.T) {
 		err := d.Abort(t.Context(), transport.Upload{Object: transport.Object{Key: "k"}, ID: "u"})
 		if got := transport.KindOf(err); got != want {
 			t.Errorf("request %d: got %v, want %v (%v)", i, got, want, err)
+		}
+		if err == nil || !strings.Contains(err.Error(), "check this device's clock: the server's says ") {
+			t.Errorf("request %d: %v, want it to tell both clocks apart", i, err)
 		}
 	}
 }

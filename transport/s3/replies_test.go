@@ -125,7 +125,7 @@ func TestARefusalSaysWhatTheOperatorCanDo(t *testing.T) {
 		{"disabled key", "upload part", Write{}, refused(400, "KMS.DisabledException"), []string{"kms_key"}},
 		{"tags", "create", Write{Tags: map[string]string{"a": "b"}}, refused(403, "AccessDenied"), []string{"s3:PutObjectTagging"}},
 		{"lock", "create", Write{Lock: Lock{Mode: "governance", Retain: time.Hour, LegalHold: true}}, refused(403, "AccessDenied"), []string{"s3:PutObjectRetention", "s3:PutObjectLegalHold"}},
-		{"clock", "create", Write{}, &transporttest.CannedReply{Status: 403, Header: map[string]string{"Date": "Thu, 05 Nov 2026 10:00:00 GMT"}, Body: refused(403, "RequestTimeTooSkewed").Body}, []string{"clock", "Thu, 05 Nov 2026 10:00:00 GMT"}},
+		{"clock", "create", Write{}, refused(403, "RequestTimeTooSkewed"), []string{"clock"}},
 		{"expired", "upload part", Write{}, refused(400, "ExpiredToken"), []string{"renew the credentials"}},
 		{"nothing to replace", "complete", Write{IfMatch: anETag}, refused(404, "NoSuchKey"), []string{"if_match"}},
 	} {

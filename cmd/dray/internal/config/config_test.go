@@ -163,7 +163,7 @@ func TestWhatTheEngineFindsIsToldAtItsPlaceToo(t *testing.T) {
 	for _, p := range e.Problems {
 		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, strings.SplitN(p.Text, ":", 2)[0]))
 	}
-	want := "3:51 spool.when_full, 12:78 streams[0].object.part_size, 12:78 streams[1].object.part_size, 15:11 streams[1].name"
+	want := "3:51 spool.when_full, 13:78 streams[0].object.part_size, 13:78 streams[1].object.part_size, 16:11 streams[1].name"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got %s\nwant %s\n%v", strings.Join(got, ", "), want, err)
 	}
