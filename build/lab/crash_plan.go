@@ -164,8 +164,10 @@ func crashSceneOf(name string) (crashScene, error) {
 const crashDisks = 4
 
 func (p crashPlan) options() powerfs.Options {
-	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed/4%2 == 1, Seed: p.seed}
+	return powerfs.Options{Ordered: p.seed%2 == 1, NoDirect: p.seed&noDirectSeed != 0, Seed: p.seed}
 }
+
+const noDirectSeed = 4 // the bit of a seed that draws a disk without O_DIRECT
 
 // cutSeed is what draws what the cut behind life i leaves.
 func (p crashPlan) cutSeed(i int) uint64 {

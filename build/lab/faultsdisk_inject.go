@@ -141,8 +141,10 @@ func (j *injector) next(op powerfs.Op) (f powerfs.Fault) {
 }
 
 // distrust checks that nobody builds on a failed sync: what it covered is written
-// again before another sync of the file, or cut off, or the file is given up. A
-// slot is given up with its frames; from its header on it begins a new life.
+// again before another sync of the file, or cut off, or read past the cache, which
+// shows what came of it, or the file is given up. A slot is given up with its
+// frames; from its header on it begins a new life. An upload's files hold parts
+// that go by themselves: they are judged when they are published.
 func (j *injector) distrust(op powerfs.Op, f powerfs.Fault) {
 	class := crashClass(op.Path)
 	if class == "archive" || class == "other" || f.Stop != powerfs.Not || f.Err != 0 && op.Kind != powerfs.Sync {
@@ -158,8 +160,17 @@ func (j *injector) distrust(op powerfs.Op, f powerfs.Fault) {
 	}
 	e := extent{op.Offset, op.Offset + int64(op.Size)}
 	switch op.Kind {
-	case powerfs.Create, powerfs.Unlink, powerfs.Rename:
+	case powerfs.Create, powerfs.Unlink:
 		delete(j.trust, op.Path)
+	case powerfs.Rename:
+		if class == "upload's data" && len(t.lost) > 0 {
+			j.wrong = append(j.wrong, fmt.Sprintf("%s is published behind a failed sync, and its bytes %v were not written again", op.Path, t.lost))
+		}
+		delete(j.trust, op.Path)
+	case powerfs.Read:
+		if op.Direct {
+			t.lost = less(t.lost, e)
+		}
 	case powerfs.Truncate:
 		t.dirty, t.lost = less(t.dirty, extent{op.Offset, 1 << 62}), less(t.lost, extent{op.Offset, 1 << 62})
 	case powerfs.Write:
@@ -168,7 +179,7 @@ func (j *injector) distrust(op powerfs.Op, f powerfs.Fault) {
 		}
 		t.dirty, t.lost = append(less(t.dirty, e), e), less(t.lost, e)
 	case powerfs.Sync:
-		if len(t.lost) > 0 && !t.told {
+		if len(t.lost) > 0 && !t.told && class != "upload's data" && class != "upload's parts" {
 			t.told = true
 			j.wrong = append(j.wrong, fmt.Sprintf("%s is synced again behind a failed sync, and its bytes %v were not written again", op.Path, t.lost))
 		}

@@ -91,7 +91,7 @@ func TestWhatLastsEndsWhenItIsHealed(t *testing.T) {
 }
 
 func TestASyncThatIsRepeatedOnTheSameBytesIsSeen(t *testing.T) {
-	const log, slot = "/state/journal/00000001/log/00000000000000000001", "/state/spool/00000001.slot"
+	const log, slot, data = "/state/journal/00000001/log/00000000000000000001", "/state/spool/00000001.slot", "/archive/.dray/uploads/0-A/data"
 	write := func(path string, off int64) powerfs.Op {
 		return powerfs.Op{Kind: powerfs.Write, Path: path, Offset: off, Size: 100}
 	}
@@ -106,6 +106,10 @@ func TestASyncThatIsRepeatedOnTheSameBytesIsSeen(t *testing.T) {
 		{"written again", []powerfs.Op{write(log, 0), do(powerfs.Sync, log), write(log, 0), do(powerfs.Sync, log)}, false},
 		{"cut off", []powerfs.Op{write(log, 0), do(powerfs.Sync, log), do(powerfs.Truncate, log), do(powerfs.Sync, log)}, false},
 		{"given up", []powerfs.Op{write(log, 0), do(powerfs.Sync, log), do(powerfs.Unlink, log), do(powerfs.Create, log), do(powerfs.Sync, log)}, false},
+		{"read past the cache", []powerfs.Op{write(log, 0), do(powerfs.Sync, log), {Kind: powerfs.Read, Path: log, Size: 4096, Direct: true}, do(powerfs.Sync, log)}, false},
+		{"read from the cache", []powerfs.Op{write(log, 0), do(powerfs.Sync, log), {Kind: powerfs.Read, Path: log, Size: 4096}, do(powerfs.Sync, log)}, true},
+		{"another part", []powerfs.Op{write(data, 0), do(powerfs.Sync, data), write(data, 100), do(powerfs.Sync, data), write(data, 0), do(powerfs.Rename, data)}, false},
+		{"published", []powerfs.Op{write(data, 0), do(powerfs.Sync, data), write(data, 100), do(powerfs.Sync, data), do(powerfs.Rename, data)}, true},
 		{"a slot begins anew", []powerfs.Op{write(slot, 8192), do(powerfs.Sync, slot), write(slot, 0), do(powerfs.Sync, slot)}, false},
 	}
 	for _, tt := range tests {

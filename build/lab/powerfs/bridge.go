@@ -21,12 +21,19 @@ type bridge struct {
 	fuse.RawFileSystem
 	d *Disk
 
-	opened uint64                     // folders, ever; guarded by d.mu, as is lists
-	lists  map[uint64][]fuse.DirEntry // of those that are open
+	opened uint64                     // files and folders, ever; guarded by d.mu, as is what follows
+	files  map[uint64]*openFile       // by handle
+	lists  map[uint64][]fuse.DirEntry // of the folders that are open, by handle
+}
+
+// An openFile is what one open of a file made.
+type openFile struct {
+	n      *node
+	failed error // a sync through another one failed; the next through this one tells of it
 }
 
 func newBridge(d *Disk) *bridge {
-	return &bridge{RawFileSystem: fuse.NewDefaultRawFileSystem(), d: d, lists: map[uint64][]fuse.DirEntry{}}
+	return &bridge{RawFileSystem: fuse.NewDefaultRawFileSystem(), d: d, files: map[uint64]*openFile{}, lists: map[uint64][]fuse.DirEntry{}}
 }
 
 func (b *bridge) String() string { return "powerfs" }
@@ -181,8 +188,19 @@ func (b *bridge) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *
 	if b.refuses(in.Flags) {
 		return fuse.EINVAL
 	}
-	out.OpenFlags = fuse.FOPEN_DIRECT_IO
-	return b.make(Create, in.NodeId, name, syscall.S_IFREG|in.Mode&0o7777, "", &out.EntryOut)
+	made := b.make(Create, in.NodeId, name, syscall.S_IFREG|in.Mode&0o7777, "", &out.EntryOut)
+	if made == fuse.OK {
+		b.open(out.NodeId, &out.OpenOut)
+	}
+	return made
+}
+
+func (b *bridge) open(number uint64, out *fuse.OpenOut) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	b.opened++
+	out.Fh, out.OpenFlags = b.opened, fuse.FOPEN_DIRECT_IO
+	b.files[out.Fh] = &openFile{n: b.d.nodes[number]}
 }
 
 func (b *bridge) refuses(flags uint32) bool {
@@ -194,20 +212,27 @@ func (b *bridge) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 		return fuse.EINVAL
 	}
 	n, where := b.where(in.NodeId)
-	out.OpenFlags = fuse.FOPEN_DIRECT_IO
 	op, done := Op{Kind: Open, Path: where, Writes: in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY}, func(Fault) error { return nil }
 	if in.Flags&syscall.O_TRUNC != 0 {
 		op.Kind, done = Truncate, func(Fault) error { return b.d.truncate(n, 0) }
 	}
-	return status(b.d.do(op, done))
+	if err := b.d.do(op, done); err != nil {
+		return status(err)
+	}
+	b.open(in.NodeId, out)
+	return fuse.OK
 }
 
 func (b *bridge) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n, where := b.where(in.NodeId)
-	got := 0
-	err := b.d.do(Op{Kind: Read, Path: where, Offset: int64(in.Offset), Size: len(buf)}, func(f Fault) error {
-		if in.Offset < uint64(len(n.data)) {
-			got = copy(buf, n.data[in.Offset:])
+	got, direct := 0, in.Flags&syscall.O_DIRECT != 0
+	err := b.d.do(Op{Kind: Read, Path: where, Offset: int64(in.Offset), Size: len(buf), Direct: direct}, func(f Fault) error {
+		data := n.data
+		if direct {
+			data = n.written()
+		}
+		if in.Offset < uint64(len(data)) {
+			got = copy(buf, data[in.Offset:])
 		}
 		if f.Spoil != nil {
 			f.Spoil(buf[:got])
@@ -230,11 +255,29 @@ func (b *bridge) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (writte
 // Flush comes with each close, and promises nothing.
 func (b *bridge) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
 
-func (b *bridge) Release(<-chan struct{}, *fuse.ReleaseIn) {}
+func (b *bridge) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	delete(b.files, in.Fh)
+}
 
+// Fsync tells everybody who has the file open, once, that a sync of it failed, as
+// Linux does: what they wrote may have been lost by it.
 func (b *bridge) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	n, where := b.where(in.NodeId)
-	return status(b.d.do(Op{Kind: Sync, Path: where}, func(f Fault) error { return b.d.sync(n, f) }))
+	return status(b.d.do(Op{Kind: Sync, Path: where}, func(f Fault) error {
+		err, file := b.d.sync(n, f), b.files[in.Fh]
+		if err == nil {
+			err, file.failed = file.failed, nil
+			return err
+		}
+		for _, other := range b.files {
+			if other.n == n && other != file {
+				other.failed = err
+			}
+		}
+		return err
+	}))
 }
 
 func (b *bridge) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {

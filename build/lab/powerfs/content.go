@@ -70,6 +70,16 @@ func (c *content) sync() {
 	c.pending = nil
 }
 
+// written returns the file as a read past the cache finds it: what no sync has
+// covered yet is written for it, what one that failed has dropped is not there.
+func (c *content) written() []byte {
+	b := append([]byte(nil), c.durable...)
+	for i := range c.pending {
+		b = c.pending[i].apply(b)
+	}
+	return b
+}
+
 // fail drops the changes from what a later sync covers. What processes see
 // stays as it is.
 func (c *content) fail(r *rand.Rand) {

@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Bytes    int64  // capacity, for contents of files; default 1 GiB
 	Ordered  bool   // names change in order, as in a journalling file system
-	NoDirect bool   // opening with O_DIRECT fails with EINVAL, as on tmpfs
+	NoDirect bool   // opening with O_DIRECT fails with EINVAL, as on tmpfs; the cache cannot be passed then
 	Seed     uint64 // of what becomes of bytes whose sync failed
 	Hook     Hook   // sees each operation; may be nil
 }

@@ -22,7 +22,8 @@
 //     of a file that is new or has grown takes them along.
 //
 // So it promises no more than POSIX does, and Ordered no more than ext4 and
-// f2fs; it keeps what they rarely do not keep. A Hook sees each operation before
+// f2fs; it keeps what they rarely do not keep. What a failed sync covered can be
+// read as if it were there, but not through O_DIRECT. A Hook sees each operation before
 // it is done, and can make it fail, come short, take its time, lie, or be the
 // last one.
 //

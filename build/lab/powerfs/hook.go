@@ -42,6 +42,7 @@ type Op struct {
 	Offset int64  // Read, Write: where; Truncate: the new length
 	Size   int    // Read, Write: how many bytes
 	Writes bool   // Open: for writing
+	Direct bool   // Read: past the cache, of a file opened with O_DIRECT
 }
 
 // A Hook sees each operation before it is done and says what becomes of it. It

@@ -256,3 +256,67 @@ func TestUnmountDoesNotWaitForPower(t *testing.T) {
 		t.Error("a folder was made without power")
 	}
 }
+
+func TestWhatAFailedSyncLeftIsReadFromTheCacheAndNotPastIt(t *testing.T) {
+	old, new := bytes.Repeat([]byte("old."), 1024), bytes.Repeat([]byte("new!"), 1024)
+	lost := 0
+	for seed := range uint64(8) {
+		broken := false
+		d := New(Options{Ordered: true, Seed: seed, Hook: func(op Op) Fault {
+			if op.Kind == Sync && broken {
+				return Fault{Err: syscall.EIO}
+			}
+			return Fault{}
+		}})
+		dir, unmount := mount(t, d)
+		path := filepath.Join(dir, "a")
+		open := func(flags int) *os.File {
+			t.Helper()
+			f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o600)
+			check(t, err)
+			t.Cleanup(func() { f.Close() }) // a second time
+			return f
+		}
+		buf, err := unix.Mmap(-1, 0, len(new), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		check(t, err)
+		read := func(f *os.File) []byte {
+			t.Helper()
+			n, err := unix.Pread(int(f.Fd()), buf, 0)
+			check(t, err)
+			return bytes.Clone(buf[:n])
+		}
+		f, other, past := open(0), open(0), open(unix.O_DIRECT)
+		_, err = f.WriteAt(old, 0)
+		check(t, err)
+		if got := read(past); !bytes.Equal(got, old) {
+			t.Error("what waits for its sync is not read past the cache")
+		}
+		check(t, f.Sync())
+		_, err = f.WriteAt(new, 0)
+		check(t, err)
+		broken = true
+		if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("got %v, want EIO", err)
+		}
+		broken = false
+		if err := other.Sync(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("the sync of another who has it open: got %v, want EIO", err)
+		}
+		check(t, f.Sync(), other.Sync())
+		if got := read(f); !bytes.Equal(got, new) {
+			t.Error("the cache does not show what was written")
+		}
+		got := read(past)
+		if want := d.Cut(Worst).Files()[0].Data; !bytes.Equal(got, want) {
+			t.Error("what was read past the cache is not what a cut leaves")
+		}
+		if !bytes.Equal(got, new) {
+			lost++
+		}
+		check(t, unix.Munmap(buf), f.Close(), other.Close(), past.Close())
+		unmount()
+	}
+	if lost == 0 {
+		t.Error("no failed sync took anything away")
+	}
+}
