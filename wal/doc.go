@@ -35,11 +35,14 @@
 // # Assumptions about the disk
 //
 // A1 to A6 stand in journal.go, with the commit points of the journal and the
-// receipts. The spool adds one:
+// receipts. The spool adds these:
 //
 //	A7  A write within a file's existing, once written blocks changes nothing
 //	    else; fdatasync makes it durable. (Overwriting flash pages in place is
 //	    the translation layer's business.)
+//	A8  A read with O_DIRECT tells what flash holds, whatever the page cache does;
+//	    where a file system has no such reads, so does one behind
+//	    POSIX_FADV_DONTNEED, which drops the clean pages that a failed sync left.
 //
 // # Commit points of the spool, and what start-up does on either side
 //
@@ -47,9 +50,10 @@
 //	        there, or not. Start-up takes each that follows its predecessor and
 //	        stops at the first that does not; it syncs the slot before it calls
 //	        any of them kept, since they may have come from the page cache of a
-//	        killed process, and writes those of the last sync again before that,
-//	        since that sync may have failed (A5). Frames of a record whose last frame is missing are
-//	        wiped before that, so that no later frame is taken for their rest.
+//	        killed process. It reads them past that cache, since the last sync may
+//	        have failed and left there what flash does not have (A5, A8). Frames
+//	        of a record whose last frame is missing are wiped before that, so that
+//	        no later frame is taken for their rest.
 //	        After: kept.
 //	roll    The journal's sync of Roll. Before: the slot belongs to nobody. After:
 //	        the stream's bytes from Roll's base on are looked for there only. All

@@ -37,10 +37,9 @@ import (
 //	         nothing is ever written: the whole records in front of the tear are
 //	         replayed, for each prefix of a batch is a legal state, and a new
 //	         generation is rolled. After it: replayed. Without a tear the log goes
-//	         on. What is in it may be in the page cache alone, and the sync of the
-//	         last append may have failed: start-up writes that once more, and the
-//	         first append, whose sync covers all, comes before anything is acted on
-//	         (A1, A4, A5).
+//	         on. The sync of its last append may have failed, so it is read past the
+//	         page cache (A8 in doc.go), or have never been: the first append, whose
+//	         sync covers all, comes before anything is acted on (A1, A4, A5).
 //	roll     The sync of dir after the rename from N.new to N. Before it: N-1 counts,
 //	         or already N; both hold the same facts, for nothing was appended to
 //	         either since. N.new is removed. After it: N counts, N-1 is removed. No

@@ -81,7 +81,6 @@ type journalFound struct {
 	records  int    // in snapshot and log
 	entries  uint64 // in the log
 	good     int64  // bytes of the log from its start that are in order
-	last     int64  // where the last append begins in them
 	torn     int64  // bytes of a torn tail behind them
 	damage   []string
 }
@@ -131,7 +130,7 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 			damaged("its log holds %q, which is none of ours", e.Name())
 		}
 	}
-	file, size, err = openJournalFile(filepath.Join(folder, journalLogName, journalSegmentName))
+	log, size, err := openJournalLog(filepath.Join(folder, journalLogName, journalSegmentName))
 	if journalUnreadable(err) {
 		damaged("its log cannot be opened: %v", err)
 		return found, nil
@@ -139,13 +138,13 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 	if err != nil {
 		return found, err
 	}
-	s, err := scanJournalLog(file, number, emit)
-	_ = file.Close() // it was only read
+	s, err := scanJournalLog(log, number, emit)
+	_ = log.Close() // it was only read
 	if err != nil {
 		return found, err
 	}
 	found.records += s.records
-	found.entries, found.good, found.last = s.last, s.good, s.startAt
+	found.entries, found.good = s.last, s.good
 	switch {
 	case s.readErr != nil:
 		damaged("its log cannot be read behind byte %d: %v", s.off, s.readErr)
@@ -159,7 +158,7 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 
 // scanJournalLog walks a log twice: which records were acknowledged is known
 // only once the last append has been seen.
-func scanJournalLog(file *os.File, number uint64, emit func([]byte) error) (*journalScanner, error) {
+func scanJournalLog(file io.ReaderAt, number uint64, emit func([]byte) error) (*journalScanner, error) {
 	log := func() io.Reader { return io.NewSectionReader(file, 0, journalMaxScan) }
 	first := newJournalScanner(log(), number, nil)
 	if err := first.scanLog(); err != nil {
@@ -171,17 +170,22 @@ func scanJournalLog(file *os.File, number uint64, emit func([]byte) error) (*jou
 }
 
 // openJournalFile opens a regular file for reading and returns its size.
-func openJournalFile(path string) (*os.File, int64, error) {
+func openJournalFile(path string) (*os.File, int64, error) { return openRegular(path, os.Open) }
+
+// openJournalLog does so for a log, which is read as flash has it: whether the
+// last append reached it, no sync may have said.
+func openJournalLog(path string) (*flashReader, int64, error) { return openRegular(path, openFlash) }
+
+func openRegular[F any](path string, open func(path string) (F, error)) (file F, size int64, err error) {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read journal: %w", err)
+	if err == nil {
+		file, err = open(path)
 	}
-	file, err := os.Open(path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read journal: %w", err)
+		return file, 0, fmt.Errorf("read journal: %w", err)
 	}
 	return file, info.Size(), nil
 }

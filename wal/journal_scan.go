@@ -26,7 +26,6 @@ type journalScanner struct {
 	good    int64  // end of the unbroken run of frames from the start
 	last    uint64 // index of the last record found
 	start   uint64 // index of the last one found that begins an append
-	startAt int64  // where that is, in a log that is in order
 	acked   uint64 // all records below this index are known to have been synced
 	records int    // found
 	broken  bool   // a record was found behind bytes that are none
@@ -57,7 +56,7 @@ func (s *journalScanner) pass(b []byte) {
 func (s *journalScanner) found(f journalFrame, payload []byte) error {
 	s.last = f.index
 	if !f.more {
-		s.start, s.startAt = f.index, s.off
+		s.start = f.index
 	}
 	s.records++
 	if s.emit == nil {

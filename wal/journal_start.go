@@ -105,7 +105,7 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 	}
 	j.findReserve()
 	if l.live != 0 {
-		if err := j.resume(l.live, l.found); err != nil {
+		if err := j.attach(l.live, l.found.entries, l.found.good, l.found.snapshot); err != nil {
 			l.note("journal generation %d cannot be gone on with, so a new one was begun: %v", l.live, err)
 		}
 	}
@@ -129,22 +129,6 @@ func (j *journal) start(replay func(rec []byte) error) (journalReport, error) {
 		l.note("no space is reserved for a full disk: %v", err)
 	}
 	return l.report, nil
-}
-
-// resume opens the log. All appends but the last were synced, or another
-// generation would have begun. That one is written again; the sync of the next
-// append covers it.
-func (j *journal) resume(number uint64, found journalFound) error {
-	path := filepath.Join(j.dir, journalFolderName(number), journalLogName, journalSegmentName)
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	err = rewrite(file, found.last, found.good)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return j.attach(number, found.entries, found.good, found.snapshot)
 }
 
 // retire clears away a generation that does not count: a sound one is removed,

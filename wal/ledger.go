@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -18,7 +19,7 @@ import (
 //	receipts.exported         up to which of them all was exported (ledger_keep.go)
 //	receipts.damaged          bytes found behind the last sound line of a current one
 //
-// Under the assumptions A1 to A6 of the journal, the commit point of an append
+// Under the assumptions A1 to A8 (journal.go, doc.go), the commit point of an append
 // is the sync of the current file. Before it there is a torn tail: start-up
 // moves it to receipts.damaged, the next append of the same process cuts it off
 // and goes on in another file (A5). After it the line is never written again. A rotation is a rename, a
@@ -147,7 +148,7 @@ func (l *ledger) start() (notes []string, err error) {
 	if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, err
 	}
-	scan, err := scanLedger(l.file, nil)
+	scan, err := lastLedgerScan(path)
 	if err == nil {
 		notes = scan.notes(path)
 		l.end = scan.good
@@ -162,20 +163,37 @@ func (l *ledger) start() (notes []string, err error) {
 	return notes, l.rotate()
 }
 
+// lastLedgerScan walks the current file as flash has it: the sync of the last
+// line may have failed. Only what flash says twice is damage.
+func lastLedgerScan(path string) (scan ledgerScan, err error) {
+	file, err := openFlash(path)
+	if err != nil {
+		return scan, err
+	}
+	for range 2 {
+		file.forget()
+		scan, err = scanLedger(io.NewSectionReader(file, 0, math.MaxInt64), nil)
+		if err == nil && scan.damaged == 0 && scan.good == scan.size {
+			break
+		}
+	}
+	return scan, errors.Join(err, file.Close())
+}
+
 // trim makes the current file end with its last sound line, durably. What was
 // behind it is kept aside.
 func (l *ledger) trim(scan ledgerScan) error {
-	if tail := scan.size - scan.good; tail > 0 {
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	if tail := info.Size() - scan.good; tail > 0 {
 		if err := l.keepAside(scan.good, tail); err != nil {
 			return err
 		}
 		if err := l.file.Truncate(scan.good); err != nil {
 			return err
 		}
-	}
-	// The last line can be read, but its sync may have failed.
-	if err := rewrite(l.file, scan.last, scan.good); err != nil {
-		return err
 	}
 	if scan.good > 0 && !scan.terminated {
 		if _, err := l.file.WriteAt([]byte("\n"), scan.good); err != nil {

@@ -96,7 +96,6 @@ func readLedger(dir string, fn func(line []byte) error) (notes []string, err err
 type ledgerScan struct {
 	size       int64 // bytes read
 	good       int64 // end of the last row that holds a sound line
-	last       int64 // where that row begins
 	terminated bool  // that row ends with a newline
 	lines      int   // sound
 	damaged    int   // rows before good with bytes that are no line
@@ -120,7 +119,6 @@ func scanLedger(r io.Reader, fn func(line []byte) error) (ledgerScan, error) {
 	var s ledgerScan
 	bad := 0 // rows without a line since good
 	for {
-		at := s.size
 		row, err := in.ReadSlice('\n')
 		s.size += int64(len(row))
 		long := errors.Is(err, bufio.ErrBufferFull)
@@ -151,7 +149,7 @@ func scanLedger(r io.Reader, fn func(line []byte) error) (ledgerScan, error) {
 			bad++
 		}
 		if len(lines) > 0 {
-			s.last, s.good, s.terminated = at, s.size, terminated
+			s.good, s.terminated = s.size, terminated
 			s.damaged, bad = s.damaged+bad, 0
 			s.lines += len(lines)
 		}

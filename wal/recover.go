@@ -74,8 +74,6 @@ type recovery struct {
 	posID  uint64
 	posOff int64
 	group  []int64 // file positions of frames whose last record is not whole yet
-	proven int64   // all below was synced, as a frame of the newest slot says
-	redo   int64   // file position there of the first frame that says so; all from it on may not be on flash
 	reuse  bool    // the newest slot can be appended to
 	seen   int64   // where the boot clock of the last frame stood
 	wipe   bool    // the frame behind the last whole record is good, but given up
@@ -128,7 +126,7 @@ func (r *recovery) stand() {
 }
 
 func (r *recovery) header(i int) (h slotHeader, ok bool, err error) {
-	f, err := openSlotReader(r.store.slots.path(r.slots[i].slot))
+	f, err := openSlotFlash(r.store.slots.path(r.slots[i].slot))
 	if os.IsNotExist(err) {
 		return h, false, nil
 	}
@@ -143,7 +141,7 @@ func (r *recovery) header(i int) (h slotHeader, ok bool, err error) {
 // slot follows the frames of slot i.
 func (r *recovery) slot(i int) error {
 	last := i == len(r.slots)-1
-	f, err := openSlotReader(r.store.slots.path(r.slots[i].slot))
+	f, err := openSlotFlash(r.store.slots.path(r.slots[i].slot))
 	if os.IsNotExist(err) {
 		r.store.note("spool: slot %d of stream %s is gone; its bytes are a gap", r.slots[i].slot, r.st.Name)
 		return nil
@@ -159,18 +157,17 @@ func (r *recovery) slot(i int) error {
 		r.hole(at)
 	}
 	r.chain.at, r.chain.pos, r.group = r.slots[i].base, blockSize, nil
-	r.proven, r.redo = r.slots[i].base, 0
 	for last || r.chain.at < r.slots[i+1].base {
 		pos := r.chain.pos
 		h, payload, ok, err := r.chain.next(f)
+		if !ok { // only what flash says twice is the end
+			f.forget()
+			h, payload, ok, err = r.chain.next(f)
+		}
 		if err != nil {
 			r.store.note("spool: %s at %d: %v", f.f.Name(), pos, err)
-			f.forget()
 		}
 		if ok {
-			if h.kept > r.proven {
-				r.proven, r.redo = h.kept, pos
-			}
 			if err := r.take(f, pos, &h, payload); err != nil {
 				return err
 			}
@@ -261,9 +258,8 @@ func (r *recovery) hole(end int64) {
 	r.group = nil
 }
 
-// reopen syncs the newest slot and opens it behind its last frame: what only
-// the page cache of the last run held must be on flash before it is called kept.
-// What the last sync covered is written again, for that sync may have failed.
+// reopen syncs the newest slot and opens it behind its last frame: what was read
+// there may have no sync behind it yet, and must before it is called kept.
 func (r *recovery) reopen(s *Stream) error {
 	if !r.reuse || r.store.journal == nil {
 		return nil
@@ -276,9 +272,6 @@ func (r *recovery) reopen(s *Stream) error {
 	f, err := os.OpenFile(r.store.slots.path(n), os.O_RDWR, 0)
 	if err == nil && r.wipe { // or a later frame could be taken for its rest
 		_, err = f.WriteAt(make([]byte, blockSize), r.chain.pos)
-	}
-	if err == nil {
-		err = rewrite(f, r.redo, r.chain.pos)
 	}
 	if err == nil {
 		err = fdatasync(f)

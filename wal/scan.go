@@ -5,8 +5,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // slotReader reads the frames of one slot. It never writes.
@@ -28,12 +26,25 @@ func openSlotReader(path string) (*slotReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
+	return newSlotReader(f, f)
+}
+
+// openSlotFlash opens a slot as flash has it.
+func openSlotFlash(path string) (*slotReader, error) {
+	f, err := openFlash(path)
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	return &slotReader{f: f, size: info.Size(), buf: make([]byte, maxFrame)}, nil
+	return newSlotReader(f, f.f)
+}
+
+func newSlotReader(b slotBytes, f *os.File) (*slotReader, error) {
+	info, err := f.Stat()
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return &slotReader{f: b, size: info.Size(), buf: make([]byte, maxFrame)}, nil
 }
 
 // slotHeader returns the slot's first block, if it is one that belongs to id and base.
@@ -133,7 +144,10 @@ func (c chain) find(r *slotReader) (on *chain, proven bool, err error) {
 
 // forget makes the next read of the slot ask the disk, and not the page cache.
 func (r *slotReader) forget() {
-	if f, ok := r.f.(*os.File); ok {
-		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // if it cannot be, the cache is asked again
+	switch f := r.f.(type) {
+	case *os.File:
+		forget(f)
+	case *flashReader:
+		f.forget()
 	}
 }

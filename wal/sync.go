@@ -238,23 +238,6 @@ func (s *Stream) close() {
 	}
 }
 
-// rewrite writes the bytes [from, to) of f once more. They can be read, but the
-// sync that was to cover them may have failed in a run that was killed: then they
-// look clean, and another sync alone would do nothing for them.
-func rewrite(f *os.File, from, to int64) error {
-	b := make([]byte, min(maxFrame, max(to-from, 0)))
-	for at := from; at < to; at += int64(len(b)) {
-		b = b[:min(int64(len(b)), to-at)]
-		if _, err := f.ReadAt(b, at); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(b, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func fdatasync(f *os.File) error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))

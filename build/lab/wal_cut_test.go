@@ -14,8 +14,8 @@ import (
 	"github.com/seed-7270d448/dray/wal"
 )
 
-// keepLine opens a state folder, makes line n durable, and leaves the folder.
-// It returns what the stream holds as kept.
+// keepLine opens a state folder, makes line n and a receipt durable, and leaves the folder.
+// It returns how many bytes of the stream are kept and no gap.
 func keepLine(dir string, n int) (kept int64, err error) {
 	s, err := wal.Open(wal.Options{Dir: dir, SlotBytes: 64 << 10, MaxBytes: 1 << 20})
 	if err != nil {
@@ -30,8 +30,10 @@ func keepLine(dir string, n int) (kept int64, err error) {
 	if err := st.Append(makeLine(n), wal.Mark{}); err != nil {
 		return 0, err
 	}
-	err = st.Sync()
-	return st.Progress().Kept, err
+	err = errors.Join(st.Sync(), s.Receipt(fmt.Appendf(nil, `{"line":%d}`, n)))
+	kept = st.Progress().Kept
+	s.View(func(state *wal.State) { kept -= state.Stream(st.ID()).GapBytes })
+	return kept, err
 }
 
 // As a process of its own, the test program keeps a line and says what is kept.

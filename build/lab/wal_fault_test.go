@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -13,26 +14,79 @@ import (
 
 // A sync that failed leaves bytes that can be read and look clean, and are not
 // on flash. A run that is killed then tells the next one nothing of it: that
-// one must write them again, since to sync them would do nothing.
-func TestWhatAFailedSyncLeftInTheCacheIsWrittenAgainBeforeItIsBuiltOn(t *testing.T) {
+// one must look at flash itself, since to sync them would do nothing.
+func TestWhatAFailedSyncLeftInTheCacheIsNotBuiltOn(t *testing.T) {
 	mnt := filepath.Join(t.TempDir(), "mnt")
 	if err := os.Mkdir(mnt, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(mnt, "state")
 	for point, through := 1, false; !through; point++ {
-		var failed powerfs.Op
-		syncs := 0
-		disk := powerfs.New(powerfs.Options{Ordered: point%2 == 0})
-		disk.SetHook(func(op powerfs.Op) powerfs.Fault {
-			switch {
-			case failed.Path != "" && op.Kind.Changes():
-				return powerfs.Fault{Stop: powerfs.Before}
-			case op.Kind == powerfs.Sync:
-				if syncs++; syncs == point {
-					failed = op
-					return powerfs.Fault{Err: syscall.EIO}
+		for seed := range uint64(4) { // of what the failed sync leaves on flash
+			var failed powerfs.Op
+			syncs := 0
+			disk := powerfs.New(powerfs.Options{Ordered: point%2 == 0, Seed: seed})
+			disk.SetHook(func(op powerfs.Op) powerfs.Fault {
+				switch {
+				case failed.Path != "" && op.Kind.Changes():
+					return powerfs.Fault{Stop: powerfs.Before}
+				case op.Kind == powerfs.Sync:
+					if syncs++; syncs == point {
+						failed = op
+						return powerfs.Fault{Err: syscall.EIO}
+					}
 				}
+				return powerfs.Fault{}
+			})
+			m, err := disk.Mount(mnt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended, err := killedAt(t, keeper(dir, 1), disk)
+			if through = ended && failed.Path == ""; through && err != nil {
+				t.Errorf("the first run: %v", err)
+			}
+			kept := keptBy(t, keeper(dir, 2))
+			found := disk.Cut(powerfs.Worst)
+			if err := m.Unmount(); err != nil {
+				t.Fatal(err)
+			}
+			if m, err = found.Mount(mnt); err != nil {
+				t.Fatal(err)
+			}
+			if again := keptBy(t, keeper(dir, 3)); again != kept+lineSize {
+				t.Errorf("the sync of %s failed, then a kill, then a cut: %d bytes and one more line were kept, there are %d", failed.Path, kept, again)
+			}
+			if err := m.Unmount(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A disk that cannot read past its cache after all, or has a bad block beside
+// what is asked for, hides nothing of what is kept.
+func TestWhatCanBeReadOnlyInPartOrFromTheCacheIsFound(t *testing.T) {
+	for name, refuses := range map[string]func(op powerfs.Op) syscall.Errno{
+		"no direct reads": func(op powerfs.Op) syscall.Errno {
+			if op.Direct {
+				return syscall.EINVAL
+			}
+			return 0
+		},
+		"a bad block": func(op powerfs.Op) syscall.Errno {
+			if strings.HasSuffix(op.Path, ".slot") && op.Offset <= 32<<10 && op.Offset+int64(op.Size) > 32<<10 {
+				return syscall.EIO
+			}
+			return 0
+		},
+	} {
+		mnt := t.TempDir()
+		dir := filepath.Join(mnt, "state")
+		disk := powerfs.New(powerfs.Options{})
+		disk.SetHook(func(op powerfs.Op) powerfs.Fault {
+			if op.Kind == powerfs.Read {
+				return powerfs.Fault{Err: refuses(op)}
 			}
 			return powerfs.Fault{}
 		})
@@ -40,20 +94,51 @@ func TestWhatAFailedSyncLeftInTheCacheIsWrittenAgainBeforeItIsBuiltOn(t *testing
 		if err != nil {
 			t.Fatal(err)
 		}
-		ended, err := killedAt(t, keeper(dir, 1), disk)
-		if through = ended && failed.Path == ""; through && err != nil {
-			t.Errorf("the first run: %v", err)
+		for n := 1; n <= 3; n++ {
+			if kept := keptBy(t, keeper(dir, n)); kept != int64(n)*lineSize {
+				t.Errorf("%s: run %d keeps %d bytes, want %d", name, n, kept, n*lineSize)
+			}
 		}
-		kept := keptBy(t, keeper(dir, 2))
-		found := disk.Cut(powerfs.Worst)
 		if err := m.Unmount(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Flash has hiccups: what it says wrong once at start-up, and right when it is
+// asked again, takes no kept byte and no receipt away.
+func TestABitThatIsReadWrongOnceTakesNothingAway(t *testing.T) {
+	for point, through := 1, false; !through; point++ {
+		mnt := t.TempDir()
+		dir := filepath.Join(mnt, "state")
+		disk := powerfs.New(powerfs.Options{})
+		m, err := disk.Mount(mnt)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if m, err = found.Mount(mnt); err != nil {
-			t.Fatal(err)
-		}
-		if again := keptBy(t, keeper(dir, 3)); again != kept+lineSize {
-			t.Errorf("the sync of %s failed, then a kill, then a cut: %d bytes and one more line were kept, there are %d", failed.Path, kept, again)
+		keptBy(t, keeper(dir, 1))
+		var spoiled powerfs.Op
+		reads := 0
+		disk.SetHook(func(op powerfs.Op) powerfs.Fault {
+			if op.Kind == powerfs.Read {
+				if reads++; reads == point {
+					spoiled = op
+					return powerfs.Fault{Spoil: func(p []byte) {
+						for i := len(p) / 8; i < len(p); i += 512 {
+							p[i] ^= 0x10
+						}
+					}}
+				}
+			}
+			return powerfs.Fault{}
+		})
+		second := keptBy(t, keeper(dir, 2))
+		disk.SetHook(nil)
+		through = spoiled.Path == ""
+		receipts := 0
+		err = wal.ReadReceipts(dir, func([]byte) error { receipts++; return nil })
+		if third := keptBy(t, keeper(dir, 3)); err != nil || second != 2*lineSize || third != 3*lineSize || receipts != 2 {
+			t.Errorf("read %d, of %s at %d, was wrong once: %d and %d bytes are kept, %d receipts (%v)", point, spoiled.Path, spoiled.Offset, second, third, receipts, err)
 		}
 		if err := m.Unmount(); err != nil {
 			t.Fatal(err)
