@@ -51,6 +51,16 @@ func (r *flashReader) forget() {
 	r.have, r.end = 0, false
 }
 
+// askAgain makes the next read of f ask flash.
+func askAgain(f io.ReaderAt) {
+	switch f := f.(type) {
+	case *os.File:
+		forget(f)
+	case *flashReader:
+		f.forget()
+	}
+}
+
 // forget lets go of the clean pages of f. It is advice: nothing depends on it
 // where O_DIRECT is to be had.
 func forget(f *os.File) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,7 +103,7 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 	case err != nil:
 		return found, err
 	default:
-		s := newJournalScanner(file, number, emit)
+		s := scanJournalFile(file, math.MaxInt64, number, emit)
 		version, whole, err := s.scanSnapshot()
 		_ = file.Close() // it was only read
 		if err != nil {
@@ -159,14 +160,25 @@ func readJournalGeneration(dir string, number uint64, emit func([]byte) error) (
 // scanJournalLog walks a log twice: which records were acknowledged is known
 // only once the last append has been seen.
 func scanJournalLog(file io.ReaderAt, number uint64, emit func([]byte) error) (*journalScanner, error) {
-	log := func() io.Reader { return io.NewSectionReader(file, 0, journalMaxScan) }
-	first := newJournalScanner(log(), number, nil)
+	first := scanJournalFile(file, journalMaxScan, number, nil)
 	if err := first.scanLog(); err != nil {
 		return nil, err
 	}
-	s := newJournalScanner(log(), number, emit)
+	s := scanJournalFile(file, journalMaxScan, number, emit)
 	s.acked = first.start
 	return s, s.scanLog()
+}
+
+// scanJournalFile returns a scanner of a file's first limit bytes, which asks flash again for what is
+// not in order: only what it says twice is damage.
+func scanJournalFile(file io.ReaderAt, limit int64, number uint64, emit func([]byte) error) *journalScanner {
+	from := func(off int64) io.Reader { return io.NewSectionReader(file, off, limit-off) }
+	s := newJournalScanner(from(0), number, emit)
+	s.again = func(off int64) io.Reader {
+		askAgain(file)
+		return from(off)
+	}
+	return s
 }
 
 // openJournalFile opens a regular file for reading and returns its size.

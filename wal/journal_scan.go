@@ -19,9 +19,11 @@ import (
 type journalScanner struct {
 	in         *bufio.Reader
 	generation uint64
-	emit       func(rec []byte) error // may be nil; rec is the callee's to keep
+	emit       func(rec []byte) error    // may be nil; rec is the callee's to keep
+	again      func(off int64) io.Reader // reads from there on once more; nil: there is no second look
 
 	off     int64  // bytes passed
+	looked  int64  // where again was last called
 	sum     uint32 // CRC32C of the bytes passed in order
 	good    int64  // end of the unbroken run of frames from the start
 	last    uint64 // index of the last record found
@@ -33,7 +35,7 @@ type journalScanner struct {
 }
 
 func newJournalScanner(r io.Reader, generation uint64, emit func([]byte) error) *journalScanner {
-	return &journalScanner{in: bufio.NewReaderSize(r, journalMaxEntry), generation: generation, emit: emit}
+	return &journalScanner{in: bufio.NewReaderSize(r, journalMaxEntry), generation: generation, emit: emit, looked: -1}
 }
 
 // peek returns the next n bytes, fewer at the end.
@@ -43,6 +45,16 @@ func (s *journalScanner) peek(n int) []byte {
 		s.readErr = err
 	}
 	return b
+}
+
+// look reads what comes next once more. It is false if that was done.
+func (s *journalScanner) look() bool {
+	if s.again == nil || s.looked == s.off {
+		return false
+	}
+	s.looked, s.readErr = s.off, nil
+	s.in.Reset(s.again(s.off))
+	return true
 }
 
 // pass goes over b, which peek returned.
@@ -141,6 +153,9 @@ func (s *journalScanner) scanLog() error {
 	for {
 		ok, err := s.ordered(true)
 		if err == nil && !ok {
+			if s.look() {
+				continue
+			}
 			ok, err = s.resync()
 		}
 		if err != nil || !ok {
@@ -155,6 +170,10 @@ func (s *journalScanner) scanLog() error {
 func (s *journalScanner) scanSnapshot() (version uint32, whole bool, err error) {
 	head := s.peek(journalHeaderSize)
 	version, intact := journalParseHeader(head, s.generation)
+	if !intact && s.look() {
+		head = s.peek(journalHeaderSize)
+		version, intact = journalParseHeader(head, s.generation)
+	}
 	if version > journalVersion {
 		return version, false, nil
 	}
@@ -167,6 +186,9 @@ func (s *journalScanner) scanSnapshot() (version uint32, whole bool, err error) 
 		if err == nil && !ok {
 			if intact && !s.broken && s.atEnd() {
 				return version, true, nil
+			}
+			if s.look() {
+				continue
 			}
 			ok, err = s.resync()
 		}

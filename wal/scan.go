@@ -143,11 +143,4 @@ func (c chain) find(r *slotReader) (on *chain, proven bool, err error) {
 }
 
 // forget makes the next read of the slot ask the disk, and not the page cache.
-func (r *slotReader) forget() {
-	switch f := r.f.(type) {
-	case *os.File:
-		forget(f)
-	case *flashReader:
-		f.forget()
-	}
-}
+func (r *slotReader) forget() { askAgain(r.f) }

@@ -124,7 +124,7 @@ func TestABitThatIsReadWrongOnceTakesNothingAway(t *testing.T) {
 				if reads++; reads == point {
 					spoiled = op
 					return powerfs.Fault{Spoil: func(p []byte) {
-						for i := len(p) / 8; i < len(p); i += 512 {
+						for i := 40; i < len(p); i += 512 {
 							p[i] ^= 0x10
 						}
 					}}
