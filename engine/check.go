@@ -98,7 +98,7 @@ func (c Config) withDefaults() Config {
 	for i := range c.Streams {
 		s := &c.Streams[i]
 		set(&s.Compress, Plain)
-		set(&s.Key, DefaultKey+s.Compress.suffix())
+		set(&s.Key, s.Compress.defaultKey())
 		set(&s.Priority, Normal)
 		set(&s.Sync.Interval, time.Second)
 		set(&s.Sync.Bytes, 256<<10)

@@ -21,9 +21,9 @@ const (
 	Zstd  Compress = "zstd"
 )
 
-// suffix is what names of such files end with.
-func (c Compress) suffix() string {
-	return map[Compress]string{Gzip: ".gz", Zstd: ".zst"}[c]
+// defaultKey is DefaultKey with the end that names of such files have.
+func (c Compress) defaultKey() string {
+	return DefaultKey + map[Compress]string{Gzip: ".gz", Zstd: ".zst"}[c]
 }
 
 // encoding is the name of c in layouts and metadata; empty: bytes are as they came.

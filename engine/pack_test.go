@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"testing"
 
@@ -187,19 +188,24 @@ func TestAnObjectHasOneEncoding(t *testing.T) {
 	e := packing(t, dir, Plain, Object{})
 	defer e.Close()
 	list := objects(t, e)
-	var encodings []string
+	var encodings, ends []string
 	e.store.View(func(s *wal.State) {
 		st := s.Stream(e.streams[0].wal.ID())
 		for i := range st.Objects {
 			o := &st.Objects[i]
 			encodings = append(encodings, s.Layout(o).Encoding)
-			if m := e.newTask(s, st, o, e.dests["d"], step{}).upload.Object.Metadata; m["dray-encoding"] != s.Layout(o).Encoding {
+			sent := e.newTask(s, st, o, e.dests["d"], step{}).upload.Object
+			if m := sent.Metadata; m["dray-encoding"] != s.Layout(o).Encoding {
 				t.Errorf("object %d: metadata says %q", i, m["dray-encoding"])
 			}
+			ends = append(ends, path.Ext(sent.Key))
 		}
 	})
 	if fmt.Sprint(encodings) != "[ zstd gzip ]" {
 		t.Fatalf("encodings %q", encodings)
+	}
+	if fmt.Sprint(ends) != "[.log .zst .gz .log]" {
+		t.Errorf("keys end with %q", ends)
 	}
 	for i, c := range []Compress{Plain, Zstd, Gzip, Plain} {
 		b := list[i]

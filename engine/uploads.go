@@ -199,7 +199,7 @@ func templatesFor(cfg Config, destination string) []streamKey {
 			}
 		}
 	}
-	return append(append(here, elsewhere...), streamKey{key: defaultKey})
+	return append(append(here, elsewhere...), streamKey{key: defaultKeys[""]})
 }
 
 // prefixes returns what the keys of the templates begin with, none beginning

@@ -70,7 +70,7 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 		}
 	}
 	if t.upload.Object.Key == "" {
-		t.upload.Object.Key = e.keyOf(st.Name, t.epoch, &t.object)
+		t.upload.Object.Key = e.keyOf(st.Name, t.epoch, s.Layout(o).Encoding, &t.object)
 	}
 	t.upload.Object.Metadata = metadata(t.device, st, t.epoch, &t.object)
 	if t.encoding = s.Layout(o).Encoding; t.encoding != "" {
@@ -103,9 +103,9 @@ func (e *Engine) newTask(s *wal.State, st *wal.StreamState, o *wal.Object, dest 
 
 // keyOf makes the key of an object whose time is fixed. It is asked once an
 // object, with its first intent.
-func (e *Engine) keyOf(stream string, epoch uint64, o *wal.Object) string {
-	key := defaultKey
-	if c, err := e.stream(stream); err == nil {
+func (e *Engine) keyOf(stream string, epoch uint64, encoding string, o *wal.Object) string {
+	key := defaultKeys[Compress(encoding)]
+	if c, err := e.stream(stream); err == nil && c.cfg.Key != c.cfg.Compress.defaultKey() {
 		key = c.key
 	}
 	if o.Slice {
@@ -114,8 +114,16 @@ func (e *Engine) keyOf(stream string, epoch uint64, o *wal.Object) string {
 	return key.Execute(e.cfg.Device, stream, wal.EpochText(epoch), o.Start, o.End, time.Unix(0, o.Time))
 }
 
-// defaultKey is for objects whose stream is not configured any more.
-var defaultKey, _ = parseKey(DefaultKey)
+// defaultKeys are for objects of streams that have no key of their own, or are not
+// configured any more, by their encoding: that of what waits may be another than
+// the config's by now.
+var defaultKeys = func() map[Compress]keyTemplate {
+	list := map[Compress]keyTemplate{}
+	for _, c := range []Compress{"", Gzip, Zstd} {
+		list[c], _ = parseKey(c.defaultKey())
+	}
+	return list
+}()
 
 // metadata is what lets anyone prove an archive complete from the bucket alone.
 func metadata(device string, st *wal.StreamState, epoch uint64, o *wal.Object) map[string]string {
