@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7270d448/dray/engine"
 	"github.com/seed-7270d448/dray/hal"
+	"github.com/seed-7270d448/dray/transport"
 	"github.com/seed-7270d448/dray/transport/link"
 )
 
@@ -238,6 +239,27 @@ destinations: [{name: d, type: s3, bucket: b, region: r, credentials: {file: key
 	}
 	if _, err := Load(path); err != nil {
 		t.Errorf("with it: %v", err)
+	}
+}
+
+// The daemon and the commands that ask it start in different folders.
+func TestRelativeFoldersLieBesideTheConfig(t *testing.T) {
+	path, dir := written(t, `state_dir: state
+spool: {max_bytes: 64MiB, min_free: 0}
+streams: [{name: a, source: {type: stdin}, destination: d, object: {max_bytes: 1MiB}}]
+destinations: [{name: d, type: local, path: archive}]
+`)
+	t.Chdir(t.TempDir())
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := StateDir(path)
+	if want := filepath.Join(dir, "state"); err != nil || state != want || c.Engine.StateDir != want {
+		t.Errorf("state folder %q, of the commands %q, %v; want %q", c.Engine.StateDir, state, err, want)
+	}
+	if err := c.Engine.Destinations[0].To.Abort(t.Context(), transport.Upload{ID: "0123456789abcdef", Object: transport.Object{Key: "k"}}); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "archive")) {
+		t.Errorf("the archive: got %v, want it to lack %s", err, filepath.Join(dir, "archive"))
 	}
 }
 

@@ -49,11 +49,10 @@ func destination(m *mapping, env func(string) string) engine.Destination {
 }
 
 func localDestination(m *mapping, _ func(string) string) (engine.Destination, error) {
-	path := m.need("path", "name the folder, such as /mnt/usb/archive")
-	if path == "" {
+	if m.need("path", "name the folder, such as /mnt/usb/archive") == "" {
 		return engine.Destination{}, nil
 	}
-	to, err := local.New(local.Config{Path: path, Mount: m.yes("mount"), PartSize: m.size("part_size")})
+	to, err := local.New(local.Config{Path: m.beside("path"), Mount: m.yes("mount"), PartSize: m.size("part_size")})
 	if err != nil {
 		return engine.Destination{}, err
 	}

@@ -62,6 +62,17 @@ func (m *mapping) locate(key string, env func(string) string) (path string, guar
 	return filepath.Join(m.r.dir, path), false
 }
 
+// beside returns the path below key, "" if the key is absent. A relative one lies
+// beside the config file: the daemon and the commands that ask it start in
+// different folders.
+func (m *mapping) beside(key string) string {
+	path := m.text(key)
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(m.r.dir, path)
+}
+
 // readHint is what to do about a file that cannot be read: otherwise, unless it
 // is this user who may not.
 func readHint(err error, otherwise string) string {

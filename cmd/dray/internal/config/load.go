@@ -58,6 +58,7 @@ func StateDir(path string) (string, error) {
 		return "", err
 	}
 	r := newReader()
+	r.dir = filepath.Dir(path)
 	m := r.root(data)
 	if m == nil {
 		return "", r.err(path)

@@ -40,7 +40,7 @@ func (r *reader) top(m *mapping, env func(string) string) *Config {
 }
 
 func stateDir(m *mapping) string {
-	if s := m.text("state_dir"); s != "" {
+	if s := m.beside("state_dir"); s != "" {
 		return s
 	}
 	return DefaultStateDir
