@@ -253,6 +253,59 @@ func TestABudgetStopsBulkThenAlarmsAndTheNextDayGoesOn(t *testing.T) {
 	})
 }
 
+// Before the first connection a link does not know its interface, and so nobody
+// which budgets count.
+func TestTheReserveHoldsWhileTheRouteIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 4 << 20
+		began := time.Now()
+		meter := func() *engine.Meter {
+			m := engine.NewMeter([]engine.Budget{{Interface: "wwan*", Day: limit, Reserve: 25}})
+			m.SetClocks(func() (time.Time, time.Duration) {
+				return time.Date(2027, 1, 1, 1, 0, 0, 0, time.UTC).Add(time.Since(began)), time.Since(began)
+			})
+			return m
+		}
+		to := &far{takes: time.Second}
+		var log strings.Builder
+		c := costly(t, to, &log)
+		for range 5 {
+			boot := to.count()
+			to.meter = meter()
+			c.Meter, c.Destinations[0].Route = to.meter, func() string {
+				if to.count() == boot {
+					return ""
+				}
+				return "wwan0"
+			}
+			e, err := engine.New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := run(t, e)
+			appendTo(t, e, "bulk", 100, 64<<10)
+			time.Sleep(time.Hour)
+			if used := e.Status().Budgets[0].Day.Bytes; used > limit*3/4 {
+				t.Fatalf("bulk used %d bytes; want at most %d", used, limit*3/4)
+			}
+			stop()
+		}
+		to.meter = meter()
+		c.Meter = to.meter
+		e, err := engine.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, e)
+		appendTo(t, e, "alarm", 1, 100)
+		time.Sleep(2 * time.Minute)
+		if to.when("alarm").IsZero() {
+			t.Error("nothing is left for an alarm")
+		}
+		stop()
+	})
+}
+
 func TestWhatAServiceAskedForHoldsOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &far{fails: func() error {

@@ -57,13 +57,13 @@ func (d *destination) begin(now time.Time, w want, waiting func() int) (via stri
 		d.pace.spread.begin(now, n, d.pace.rand)
 	}
 	via = d.route()
-	d.meter.claim(via, w.bytes)
+	d.meter.claim(via, w)
 	return via
 }
 
 // done notes how a request ended that was let through with w.
 func (d *destination) done(now time.Time, w want, via string, err error) {
-	d.meter.claim(via, -w.bytes)
+	d.meter.unclaim(via, w)
 	d.pace.done(now, err)
 }
 

@@ -39,6 +39,7 @@ type Meter struct {
 	mu      sync.Mutex
 	tallies [][]*tally // of each budget: those of its limits
 	claims  []int64    // of each budget: what requests under way may cost
+	urgent  int        // of those requests, the urgent ones
 	boot    string
 	commit  func(...wal.Fact) error // nil: in memory alone
 }
@@ -95,7 +96,9 @@ func (m *Meter) concerns(i int, iface string) bool {
 func (t *tally) ahead() int64 { return min(max(t.limit/64, 64<<10), 8<<20) }
 
 // Take asks for n more bytes through an interface before they are sent. With an
-// error, ErrOverBudget or that of the journal, nothing was taken.
+// error, ErrOverBudget or that of the journal, nothing was taken. The reserve is
+// given only while an urgent request is under way: before the first connection
+// nobody knows which budgets a request is for, so room cannot have kept it.
 func (m *Meter) Take(iface string, n int64) error {
 	for {
 		ok, err := m.take(iface, n)
@@ -120,8 +123,8 @@ func (m *Meter) take(iface string, n int64) (ok bool, err error) {
 		}
 		for _, t := range list {
 			t.turn(at)
-			if t.used+n > t.limit {
-				return false, fmt.Errorf("%w of %s: %d of %d bytes are used", ErrOverBudget, t.name, t.used, t.limit)
+			if limit := m.limit(i, t, m.urgent > 0); t.used+n > limit {
+				return false, fmt.Errorf("%w of %s: %d of %d bytes are used", ErrOverBudget, t.name, t.used, limit)
 			}
 			ok = ok && t.used+n <= t.saved && !t.set
 		}
@@ -236,11 +239,7 @@ func (m *Meter) room(iface string, n int64, urgent bool) bool {
 		}
 		for _, t := range list {
 			t.turn(at)
-			limit := t.limit
-			if !urgent {
-				limit -= limit / 100 * int64(m.budgets[i].Reserve)
-			}
-			if t.used+m.claims[i]+n > limit {
+			if t.used+m.claims[i]+n > m.limit(i, t, urgent) {
 				return false
 			}
 		}
@@ -248,17 +247,32 @@ func (m *Meter) room(iface string, n int64, urgent bool) bool {
 	return true
 }
 
-// claim sets n bytes aside for a request, or with n < 0 gives them back, so that
-// several at a time do not count on the same ones.
-func (m *Meter) claim(iface string, n int64) {
+// limit is how much of budget i may be used up.
+func (m *Meter) limit(i int, t *tally, urgent bool) int64 {
+	if urgent {
+		return t.limit
+	}
+	return t.limit - t.limit/100*int64(m.budgets[i].Reserve)
+}
+
+// claim sets aside what a request wants, so that several at a time do not count
+// on the same bytes; unclaim gives it back.
+func (m *Meter) claim(iface string, w want) { m.add(iface, w.bytes, w.urgent, 1) }
+
+func (m *Meter) unclaim(iface string, w want) { m.add(iface, -w.bytes, w.urgent, -1) }
+
+func (m *Meter) add(iface string, bytes int64, urgent bool, requests int) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if urgent {
+		m.urgent += requests
+	}
 	for i := range m.claims {
 		if m.concerns(i, iface) {
-			m.claims[i] += n
+			m.claims[i] += bytes
 		}
 	}
 }

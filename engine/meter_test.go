@@ -165,7 +165,7 @@ func TestAReserveIsLeftToWhatIsUrgent(t *testing.T) {
 	if err := w.meter.Take("wwan0", 700<<10); err != nil {
 		t.Fatal(err)
 	}
-	w.meter.claim("wwan0", 50<<10)
+	w.meter.claim("wwan0", want{bytes: 50 << 10})
 	for _, tt := range []struct {
 		bytes      int64
 		urgent, ok bool
