@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,4 +155,71 @@ func TestOnlyWhoIsDeniedForGoodLeavesAnUploadBehind(t *testing.T) {
 			}
 		})
 	}
+}
+
+// verbose is a destination, or a box on the way to it, whose first reply to each
+// kind of call holds a text that nobody would keep.
+type verbose struct {
+	transport.Destination
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+func (v *verbose) text(call, s string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.said[call] {
+		return s
+	}
+	v.said[call] = true
+	return strings.Repeat("x", 70_000)
+}
+
+func (v *verbose) Create(ctx context.Context, o transport.Object) (string, error) {
+	id, err := v.Destination.Create(ctx, o)
+	return v.text("create", id), err
+}
+
+func (v *verbose) UploadPart(ctx context.Context, u transport.Upload, p transport.Part, b transport.Body) (transport.PartReceipt, error) {
+	r, err := v.Destination.UploadPart(ctx, u, p, b)
+	r.ETag = v.text("part", r.ETag)
+	return r, err
+}
+
+func (v *verbose) Complete(ctx context.Context, u transport.Upload, parts []transport.PartReceipt) (transport.Receipt, error) {
+	r, err := v.Destination.Complete(ctx, u, parts)
+	r.Location = v.text("complete", r.Location)
+	return r, err
+}
+
+func TestAReplyThatIsTooLongToKeepIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "archive")
+		to := &verbose{Destination: newLocal(t, out), said: map[string]bool{}}
+		want := numbered(20_000)
+		e, err := engine.New(engine.Config{
+			StateDir: filepath.Join(dir, "state"), Device: "gw", Drain: true, Workers: 2,
+			Spool: engine.Spool{MaxBytes: 64 << 20, MinFree: -1, WhenFull: engine.Block},
+			Streams: []engine.Stream{{Name: "log", Source: &pipe{bytes.NewReader(want)}, Framing: hal.Framing{Kind: "lines"},
+				Object: engine.Object{MaxBytes: 16 << 20, PartSize: int64(len(want)/3 + 1)}, Destination: "disk"}},
+			Destinations: []engine.Destination{{Name: "disk", To: to}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := archive(t, out); !bytes.Equal(got, want) {
+			t.Errorf("the archive has %d bytes that differ from the %d read", len(got), len(want))
+		}
+		if len(to.said) != 3 {
+			t.Errorf("only the replies to %v were too long", to.said)
+		}
+		s := e.Status()
+		if s.Streams[0].Archived != int64(len(want)) || s.Destinations[0].PendingObjects != 0 {
+			t.Errorf("%d bytes are archived, %d objects wait; want %d and 0", s.Streams[0].Archived, s.Destinations[0].PendingObjects, len(want))
+		}
+	})
 }

@@ -230,12 +230,21 @@ func (e *Engine) withdraw(r *result) {
 
 // commit makes a fact about the object durable. With anyhow it holds also if that
 // fails, until the power goes, and is durable with the next that can be written.
+// One that holds more than is ever written down comes from a destination, which
+// is not believed.
 func (e *Engine) commit(r *result, f wal.Fact, anyhow bool) {
 	f.Stream, f.Start = r.id.stream, r.id.start
-	if err := e.store.Commit(f); err == nil {
+	switch err := e.store.Commit(f); {
+	case err == nil:
 		r.wrote, r.local = true, nil
-	} else if r.local = err; anyhow {
-		e.store.Note(f)
+	case errors.Is(err, wal.ErrFact):
+		r.archived = 0
+		r.err = &transport.Error{Op: "note the reply of a call", Key: r.upload.Object.Key, Kind: transport.Temporary, Unknown: true,
+			Err: fmt.Errorf("%w; is that the destination?", err)}
+	default:
+		if r.local = err; anyhow {
+			e.store.Note(f)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -117,7 +118,30 @@ func (f *Fact) fields() [25]any {
 		&f.Name, &f.Hash, &f.Key, &f.Device, &f.ID, &f.Sum, &f.Archive, &f.Location, &f.Doubt}
 }
 
-const maxText = 8 << 10 // bytes of one text field
+const maxText = 8 << 10 // bytes of one text field, and written of all in a fact: a receipt holds them, escaped
+
+// ErrFact says that a fact cannot be written down, since it could not be read
+// again: a text in it is too long, or a number too large. The journal is as it was.
+var ErrFact = errors.New("fact cannot be written down")
+
+// encode is AppendTo for the journal: it returns ErrFact rather than what
+// decodeFact refuses.
+func (f *Fact) encode() ([]byte, error) {
+	text := 0
+	for _, p := range f.fields() {
+		if s, ok := p.(*string); ok {
+			text += len(*s)
+		}
+	}
+	if text > maxText {
+		return nil, fmt.Errorf("%w: %s with texts of %d bytes; at most %d are kept", ErrFact, f.Kind, text, maxText)
+	}
+	b := f.AppendTo(nil)
+	if _, err := decodeFact(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFact, err)
+	}
+	return b, nil
+}
 
 // AppendTo appends the fact's encoding: its kind, then a tag and a varint (or a
 // length and bytes) for each field that is not zero.

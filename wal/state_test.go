@@ -1,8 +1,11 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -265,6 +268,41 @@ func TestAFactReadsBackAsItWasWritten(t *testing.T) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
 	}
+}
+
+// A text from outside may be of any length. It must not get where start-up would
+// not read it again, nor keep other facts from being written.
+func TestAFactThatCouldNotBeReadAgainIsNotWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := openStore(t, dir)
+	long := strings.Repeat("x", maxText+1)
+	half := long[:maxText/2+1]
+	for _, f := range []Fact{
+		{Kind: Figure, Name: long, Size: 1},
+		{Kind: Figure, Name: half, Key: half, Size: 1},
+		{Kind: Figure, Name: "n", Size: 1, N: 1<<20 + 1},
+		{Kind: Figure, Name: "n", Size: 1, N: -1},
+		{Kind: kindEnd, Name: "n"},
+	} {
+		if err := s.Commit(Fact{Kind: Figure, Name: "along", Size: 1}, f); !errors.Is(err, ErrFact) {
+			t.Errorf("%s with N %d and texts of %d and %d bytes: got %v, want ErrFact", f.Kind, f.N, len(f.Name), len(f.Key), err)
+		}
+		s.Note(f)
+	}
+	check(t, s.Commit(Fact{Kind: Figure, Name: long[:maxText], Size: 2}))
+	check(t, s.Close())
+	s = openStore(t, dir)
+	defer s.Close()
+	if notes := s.Notes(); len(notes) > 0 {
+		t.Errorf("start-up says %q", notes)
+	}
+	s.View(func(state *State) {
+		for name, want := range map[string]int64{long[:maxText]: 2, long: 0, half: 0, "n": 0, "along": 0} {
+			if got := state.Figure(name).Size; got != want {
+				t.Errorf("the figure with a name of %d bytes: got %d, want %d", len(name), got, want)
+			}
+		}
+	})
 }
 
 // sample has every field of Fact set once.

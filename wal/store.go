@@ -251,7 +251,8 @@ func (s *Store) Retire(inUse map[uint32]bool) error {
 }
 
 // Commit makes facts true: durable first, then folded into the state. All
-// facts noted before go along. On error none of facts is true.
+// facts noted before go along. On error none of facts is true; ErrFact is theirs,
+// any other the disk's.
 //
 // Commit point: the fsync of the journal.
 func (s *Store) Commit(facts ...Fact) error {
@@ -260,7 +261,11 @@ func (s *Store) Commit(facts ...Fact) error {
 	facts = s.wear.note(facts)
 	recs := s.pending[:len(s.pending):len(s.pending)]
 	for i := range facts {
-		recs = append(recs, facts[i].AppendTo(nil))
+		rec, err := facts[i].encode()
+		if err != nil {
+			return err
+		}
+		recs = append(recs, rec)
 	}
 	if len(recs) == 0 && s.journal.log != nil { // else a new generation has to hold what was noted
 		return nil
@@ -300,7 +305,8 @@ func (s *Store) append(recs [][]byte) error {
 
 // Note folds in facts that need not be durable by themselves: start-up would
 // find them again, or nothing depends on them until a later Commit, with which
-// they become durable, in order.
+// they become durable, in order. One that Commit would refuse with ErrFact is
+// left out.
 func (s *Store) Note(facts ...Fact) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -308,12 +314,16 @@ func (s *Store) Note(facts ...Fact) {
 		s.apply(facts)
 		return
 	}
+	noted := make([]Fact, 0, len(facts))
 	for i := range facts {
-		rec := facts[i].AppendTo(nil)
-		s.pending = append(s.pending, rec)
+		rec, err := facts[i].encode()
+		if err != nil {
+			continue
+		}
+		s.pending, noted = append(s.pending, rec), append(noted, facts[i])
 		s.size += len(rec)
 	}
-	s.apply(facts)
+	s.apply(noted)
 	if s.size > 64<<10 && s.append(s.pending) == nil { // else they wait for the next Commit, which will say so
 		s.written()
 	}
