@@ -67,7 +67,7 @@ func New(cfg Config) (*Engine, error) {
 	var err error
 	e.store, err = wal.Open(wal.Options{
 		Dir: cfg.StateDir, MaxBytes: cfg.Spool.MaxBytes, MinFree: max(cfg.Spool.MinFree, 0),
-		Machine: readID("/etc/machine-id"), Boot: bootID(),
+		Machine: machineID(), Boot: bootID(),
 		Receipts: cfg.Receipts.MaxBytes, Precious: precious,
 		MemoryBytes: memoryBytes, Hashes: e.hashes, SaneAfter: saneAfter, Now: kernel, Wake: e.poke,
 	})
@@ -113,6 +113,9 @@ func New(cfg Config) (*Engine, error) {
 	if err := settleReceipts(e.store, cfg.StateDir); err != nil {
 		e.Close()
 		return nil, err
+	}
+	for _, note := range e.orphanNotes() {
+		e.log.Warn("start-up: " + note)
 	}
 	return e, nil
 }
@@ -358,6 +361,9 @@ func (e *Engine) hashes(name string) hash.Hash {
 	}
 	return nil
 }
+
+// machineID tells this hardware from any other that a card could be put into.
+var machineID = func() string { return readID("/etc/machine-id") }
 
 func readID(path string) string {
 	b, err := os.ReadFile(path)

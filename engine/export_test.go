@@ -14,6 +14,14 @@ func init() {
 	}
 }
 
+// SetMachine makes engines that begin from now on believe that they run on other
+// hardware. It returns what takes that back.
+func SetMachine(id string) (restore func()) {
+	was := machineID
+	machineID = func() string { return id }
+	return func() { machineID = was }
+}
+
 // SetClocks makes engines that begin from now on ask now for the time, and boot
 // for the name of the boot. It returns what takes that back.
 func SetClocks(now func() wal.Moment, boot func() string) (restore func()) {

@@ -50,7 +50,7 @@ func (e *Engine) Status() Status {
 			}
 		}
 	}
-	s.Notes = append(s.Notes, e.idleNotes()...)
+	s.Notes = append(append(s.Notes, e.idleNotes()...), e.orphanNotes()...)
 	if why := e.unwritten.Load(); why != nil {
 		s.Spool.LastError = *why
 	}

@@ -37,7 +37,7 @@ func look(ctx context.Context, t task) (whose, transport.Receipt, error) {
 		have.Checksum = "" // there is none to compare it with
 	}
 	o := t.upload.Object
-	if have.IsObject(o) {
+	if have.IsObject(o) || sameBytes(have, o) {
 		return ours, transport.Receipt{Size: have.Size, ETag: have.ETag, Checksum: have.Checksum}, nil
 	}
 	same := transport.Stored{Size: have.Size, Checksum: have.Checksum, Metadata: o.Metadata}
@@ -46,6 +46,18 @@ func look(ctx context.Context, t task) (whose, transport.Receipt, error) {
 		return theirs, none, nil
 	}
 	return unknown, none, nil
+}
+
+// sameBytes says whether the bytes under a key are those of o, of the same place in
+// the same stream, whatever else is told of them: a device that forgot that it had
+// sent them, or one with a copy of its state folder, may know another gap or time.
+func sameBytes(have *transport.Stored, o transport.Object) bool {
+	for _, name := range []string{"dray-device", "dray-stream", "dray-epoch", "dray-start"} {
+		if have.Metadata[name] != o.Metadata[name] {
+			return false
+		}
+	}
+	return have.Size == o.Size && have.Checksum == transport.ChecksumPrefix+transport.EncodeCRC32C(o.CRC32C)
 }
 
 // taken settles a call that found the key of its object taken: by itself, with a

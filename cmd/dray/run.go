@@ -56,13 +56,16 @@ ports and FIFOs do not.`,
 
 var checkCommand = command{
 	name: "check", short: "say what is wrong with a config, and start nothing",
+	long: `Reads the state folder too, also while dray runs on it: a config that has no such
+stream or destination any more for what waits there is wrong. dray run takes it,
+keeps what waits, and says so in status.`,
 	setup: func(fs *flag.FlagSet) action {
 		file := configFlag(fs)
 		return func(_ context.Context, out console, args []string) error {
 			if err := noArgs(args); err != nil {
 				return err
 			}
-			c, err := load(*file)
+			c, err := loaded(config.Check(*file))
 			if err != nil {
 				return err
 			}
@@ -79,8 +82,9 @@ var checkCommand = command{
 }
 
 // load reads a config and checks what concerns this program besides.
-func load(file string) (*config.Config, error) {
-	c, err := config.Load(file)
+func load(file string) (*config.Config, error) { return loaded(config.Load(file)) }
+
+func loaded(c *config.Config, err error) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,13 @@ type Config struct {
 // Load reads the file at path and checks all of it, the engine's own rules
 // included. What is wrong with the file comes back as *Error, all at once.
 // Nothing is started and the state folder is not touched.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, false) }
+
+// Check is Load for whoever asks before it is used: a config that leaves behind
+// what waits in its state folder is refused too.
+func Check(path string) (*Config, error) { return load(path, true) }
+
+func load(path string, pending bool) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -41,6 +47,9 @@ func Load(path string) (*Config, error) {
 	c := r.parse(data, os.Getenv)
 	if c != nil {
 		r.explain(engine.Check(c.Engine))
+	}
+	if pending && len(r.problems) == 0 { // else it is not known what it means to have
+		r.explain(engine.CheckPending(c.Engine))
 	}
 	if err := r.err(path); err != nil {
 		return nil, err
@@ -157,7 +166,7 @@ func (r *reader) syntax(data []byte, err error) {
 	r.report("", at, hint, "not YAML: %s", clip(text))
 }
 
-// explain turns what engine.Check found into problems with a place. A problem
+// explain turns what engine.Check and CheckPending found into problems with a place. A problem
 // of a field, or of what is around it, that the reader has told is not told twice.
 func (r *reader) explain(err error) {
 	if list, ok := err.(interface{ Unwrap() []error }); ok { // an errors.Join
