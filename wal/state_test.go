@@ -66,7 +66,7 @@ func life(t *rapid.T) []Fact {
 		case 5:
 			if pick != nil {
 				at, estimated := s.Captured(pick)
-				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late"), Time: at.UnixNano(),
+				add(Fact{Kind: Intent, Start: pick.Start, Op: OpCreate, Key: fmt.Sprint("k", pick.Start), Device: "gw", Lost: pick.Gap - rapid.Int64Range(0, pick.Gap).Draw(t, "late"), Time: max(at.UnixNano(), 1), // 0 is no time
 					Epoch: rapid.SampledFrom([]uint64{0, st.KeyEpoch()}).Draw(t, "of"), Flags: bit(estimated, FlagEstimated) | bit(pick.Follows, FlagFollows)})
 				add(Fact{Kind: Begun, Start: pick.Start, ID: "u"})
 			}
