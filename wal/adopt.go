@@ -45,10 +45,13 @@ func (s *Store) adopt(spool string) error {
 			s.derive(Fact{Kind: Made, Stream: st.ID, Name: h.name, Epoch: h.id.epoch})
 			s.note("journal: the name of stream %s is lost; a slot tells it", h.name)
 		}
-		if _, known := used[h.slot]; known || st == nil || st.Epoch != h.id.epoch || !st.wants(h.base) {
+		if _, known := used[h.slot]; known || st == nil || st.Epoch != h.id.epoch || !s.state.wants(st, h.base) {
 			continue
 		}
-		s.derive(Fact{Kind: Roll, Stream: st.ID, Slot: h.slot, Start: h.base, Epoch: h.posID, Size: h.posOff})
+		// The fact comes behind those of the objects in the slot, which are to be
+		// derived from it: without them it would let go of the slot before it.
+		st.insert(extent{h.slot, h.base, h.posID, h.posOff})
+		s.adopted = append(s.adopted, Fact{Kind: Roll, Stream: st.ID, Slot: h.slot, Start: h.base, Epoch: h.posID, Size: h.posOff})
 		s.note("journal: that slot %d holds bytes of stream %s from %d on is lost; the slot tells it", h.slot, st.Name, h.base)
 	}
 	return nil
@@ -61,14 +64,22 @@ type adoptable struct {
 }
 
 // wants says whether a slot with that base is missing among the stream's: the
-// newest is never let go, and of the others those that objects need.
-func (st *StreamState) wants(base int64) bool {
+// newest is never let go, and of the others those that objects need, or of whose
+// bytes no fact tells.
+func (s *State) wants(st *StreamState, base int64) bool {
 	n := len(st.slots)
 	if n == 0 || st.slots[n-1].base < base {
 		return true
 	}
 	i, same := slices.BinarySearchFunc(st.slots, base, compareBase)
-	return !same && st.needed(base, st.slots[i].base)
+	return !same && (st.needed(base, st.slots[i].base) || st.slots[i].base > max(s.floor(st), st.counted))
+}
+
+// insert puts a slot where its base belongs, unless there is one.
+func (st *StreamState) insert(e extent) {
+	if i, same := slices.BinarySearchFunc(st.slots, e.base, compareBase); !same {
+		st.slots = slices.Insert(st.slots, i, e)
+	}
 }
 
 // usedSlots are the slots that facts name, with the number of their stream.
@@ -99,8 +110,13 @@ func (s *Store) nameLost() {
 	}
 }
 
-// complete asks the spool about objects whose Opened is lost.
+// complete notes what was adopted, and asks the spool about objects whose Opened
+// is lost.
 func (s *Store) complete() {
+	for _, f := range s.adopted {
+		s.derive(f)
+	}
+	s.adopted = nil
 	for _, st := range s.state.Streams {
 		for i := range st.Objects {
 			o := &st.Objects[i]

@@ -107,3 +107,55 @@ func TestASlotThatTheJournalForgotIsAdopted(t *testing.T) {
 		})
 	}
 }
+
+// A journal may lose its whole end. Slots tell what is in them, one behind the
+// other, and none of it is let go before its objects are known.
+func TestSlotsOfWhichTheJournalForgotAllAreRead(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	st := openStream(t, s, "a", 5_000)
+	var want []byte
+	for i := 0; len(want) < 2*testSlot+testSlot/2; i++ {
+		check(t, st.Append(line(i), Mark{}))
+		want = append(want, line(i)...)
+		if i%100 == 99 {
+			check(t, st.Sync())
+		}
+		if i%500 == 499 {
+			st.Seal()
+		}
+	}
+	check(t, st.Sync())
+	var left []Fact
+	s.View(func(state *State) {
+		for f := range state.Facts() {
+			if f.Kind == Identity || f.Kind == Started || f.Kind == Made || f.Kind == Shaped {
+				left = append(left, f)
+			}
+		}
+	})
+	crash(s)
+	check(t, os.RemoveAll(filepath.Join(dir, "journal")))
+	j, _, err := openJournal(filepath.Join(dir, "journal"), journalOptions{}, func([]byte) error { return nil }, func(yield func([]byte) bool) {
+		for _, f := range left {
+			if !yield(f.AppendTo(nil)) {
+				return
+			}
+		}
+	})
+	check(t, err)
+	check(t, j.Close())
+	s = openStore(t, dir)
+	st = openStream(t, s, "a", 5_000)
+	if p := st.Progress(); p.Kept != int64(len(want)) {
+		t.Fatalf("stands at %d, want %d; notes %q", p.Kept, len(want), s.Notes())
+	}
+	s.View(func(state *State) {
+		if o := state.Streams[0].Objects; len(o) == 0 || o[0].Start != 0 {
+			t.Errorf("%d objects, the first of which does not begin at 0", len(o))
+		}
+	})
+	if got := read(t, s, st, 0, int64(len(want))); string(got) != string(want) {
+		t.Error("the kept bytes differ")
+	}
+}

@@ -62,6 +62,7 @@ type Store struct {
 	state   State
 	streams map[uint32]*Stream
 	notes   []string
+	adopted []Fact // by start-up, to be noted behind what the slots tell
 }
 
 // Open makes or opens the state folder and recovers what it holds; there is no
