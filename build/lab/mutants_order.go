@@ -44,7 +44,7 @@ var orderMutants = []mutant{
 		edit{"engine/receipts.go", "\tif err := e.store.Receipt(b)", "\tif err := e.store.Commit(wal.Fact{Kind: wal.Freed, Stream: t.id.stream, Start: t.id.start}); err != nil {\n\t\treturn err\n\t}\n\tif err := e.store.Receipt(b)"},
 		edit{"engine/receipts.go", "\te.store.Note(wal.Fact{Kind: wal.Freed, Stream: t.id.stream, Start: t.id.start})\n\te.announce", "\te.announce"}).at("^cut (write|sync) receipts"),
 	drop("freed-durable", "Freed is durable before its slot is written", everywhere, "wal/store.go",
-		"\tfor i := range facts {\n\t\trec := facts[i].AppendTo(nil)\n\t\ts.pending", "\tfor i := range facts {\n\t\tif facts[i].Kind == Freed {\n\t\t\tcontinue\n\t\t}\n\t\trec := facts[i].AppendTo(nil)\n\t\ts.pending"),
+		"\t\ts.pending, noted = append(s.pending, rec), append(noted, facts[i])\n", "\t\tif noted = append(noted, facts[i]); facts[i].Kind == Freed {\n\t\t\tcontinue\n\t\t}\n\t\ts.pending = append(s.pending, rec)\n"),
 	drop("receipt-once", "start-up frees what has its receipt", everywhere, "engine/receipts.go",
 		"if len(open) == 0 {", "if len(open) >= 0 {").at("receipts"),
 	drop("completed-durable", "Completed is durable before its receipt", everywhere, "engine/work.go",
