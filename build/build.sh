@@ -17,8 +17,7 @@ version=${VERSION:-$(git describe --always --dirty --tags 2>/dev/null || echo de
 
 # Two things keep the binary small (KiB of armv7): no HTTP/2, which no S3 server
 # speaks (512), and inlining only where bytes pass or the scheduler runs (1200).
-flags=(-trimpath -buildvcs=false -tags nethttpomithttp2
-	-ldflags "-s -w -buildid= -X main.version=$version" -gcflags=all=-l)
+flags=(-trimpath -buildvcs=false -tags nethttpomithttp2 -gcflags=all=-l)
 for hot in runtime internal/{runtime/...,abi,bytealg,byteorder,poll,sync} bufio bytes io sync/... encoding/binary \
 	hash/... crypto/{md5,sha256} crypto/internal/{fips140deps/...,fips140/{alias,subtle,aes/...,sha256,sha512}} \
 	github.com/seed-7270d448/dray/{wal,hal,transport,transport/link}; do
@@ -46,7 +45,9 @@ mkdir -p "$dist"
 for t in "${targets[@]}"; do
 	out=$dist/dray-linux-$t
 	read -ra env <<<"$(settings "$t")"
-	env "${env[@]}" GOOS=linux CGO_ENABLED=0 go build "${flags[@]}" -o "$out" ./cmd/dray
+	ld="-s -w -buildid= -X main.version=$version"
+	[[ $t != armv* ]] || ld+=' -R 4096' # the linker pads for pages of 64 KiB, which these CPUs do not have
+	env "${env[@]}" GOOS=linux CGO_ENABLED=0 go build "${flags[@]}" -ldflags "$ld" -o "$out" ./cmd/dray
 	printf '%-28s %8d KiB  %s\n' "$out" $(($(stat -c %s "$out") / 1024)) "$version"
 done
 (cd "$dist" && sha256sum dray-linux-* >SHA256SUMS)
