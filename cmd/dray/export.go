@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/seed-7270d448/dray/cmd/dray/internal/text"
 	"github.com/seed-7270d448/dray/engine"
@@ -18,10 +19,10 @@ import (
 var exportCommand = command{
 	name: "export", short: "copy the bytes that a state folder still holds",
 	long: `Of one stream the bytes go to standard output or to a new file, and what was
-copied and what was missing, as JSON, to standard error. With -o FOLDER each
-object becomes a file in it, and manifest.jsonl says a line for each: stream,
-offsets, times, gaps, checksums. It exits with 1 if bytes are damaged; they are
-left out, and the manifest says which.`,
+copied and what was missing, as JSON, to standard error. With -o FOLDER, one that
+is there or a name that ends with a slash, each object becomes a file in it, and
+manifest.jsonl says a line for each: stream, offsets, times, gaps, checksums. It
+exits with 1 if bytes are damaged; they are left out, and the manifest says which.`,
 	setup: func(fs *flag.FlagSet) action {
 		state := stateFlags(fs)
 		stream := fs.String("stream", "", "the `NAME` of the stream; needed for one file if there are several")
@@ -44,6 +45,11 @@ left out, and the manifest says which.`,
 			dir, err := state()
 			if err != nil {
 				return err
+			}
+			if strings.HasSuffix(*path, "/") {
+				if err := os.MkdirAll(*path, 0o700); err != nil {
+					return err
+				}
 			}
 			info, err := os.Stat(*path)
 			switch {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-7270d448/dray/cmd/dray/internal/text"
@@ -90,17 +91,38 @@ func csvReceipts(w io.Writer) (func(engine.Receipt) error, error) {
 	return func(r engine.Receipt) error {
 			return line(r.Stream, r.Epoch, number(r.Start), number(r.End), r.Key, number(r.Size), r.Checksum, r.ETag, r.ArchiveID, r.Location, r.Vault, r.Description,
 				r.Destination, r.FirstTime.UTC().Format(time.RFC3339Nano), r.CompletedAt.UTC().Format(time.RFC3339Nano), number(r.Gap), strconv.FormatBool(r.GapUnknown),
-				strconv.Itoa(r.BegunAgain), r.InDoubt, r.Dropped)
+				strconv.Itoa(r.BegunAgain), r.InDoubt, r.Dropped, strconv.FormatBool(r.Estimated), r.Follows)
 		}, line("stream", "epoch", "start", "end", "key", "size", "checksum", "etag", "archive_id", "location", "vault", "description",
-			"destination", "first_time", "completed_at", "gap", "gap_unknown", "begun_again", "in_doubt", "dropped")
+			"destination", "first_time", "completed_at", "gap", "gap_unknown", "begun_again", "in_doubt", "dropped", "time_estimated", "follows")
 }
 
 // writeReceipt writes one line; lines come as they are read, so columns have
-// fixed widths.
+// fixed widths. What is not as usual stands at its end.
 func writeReceipt(w io.Writer, r engine.Receipt) error {
 	_, err := fmt.Fprintf(w, "%s  %-12s %12d to %12d  %10s  %s\n", r.CompletedAt.UTC().Format("2006-01-02 15:04:05"),
-		r.Stream, r.Start, r.End, text.Bytes(r.Size), text.Plain(r.Key))
+		r.Stream, r.Start, r.End, text.Bytes(r.Size), text.Plain(strings.Join(append([]string{r.Key}, remarks(r)...), "; ")))
 	return err
+}
+
+func remarks(r engine.Receipt) (list []string) {
+	if r.Dropped != "" {
+		list = append(list, "dropped, nothing is archived: "+r.Dropped)
+	}
+	if r.InDoubt != "" {
+		list = append(list, "in doubt: "+r.InDoubt)
+	}
+	switch {
+	case r.Gap > 0 && r.GapUnknown:
+		list = append(list, fmt.Sprintf("%d bytes before it are lost, perhaps more", r.Gap))
+	case r.Gap > 0:
+		list = append(list, fmt.Sprintf("%d bytes before it are lost", r.Gap))
+	case r.GapUnknown:
+		list = append(list, "bytes before it are lost, how many is not known")
+	}
+	if r.Estimated {
+		list = append(list, "its time is a guess")
+	}
+	return list
 }
 
 var inspectCommand = command{

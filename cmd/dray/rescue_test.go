@@ -83,6 +83,10 @@ func TestRescueTakesWhatIsGoodOutOfADeadDevicesFolder(t *testing.T) {
 	if code, _, err := dray("export", "-o", folder); code != exitFailed {
 		t.Errorf("export over another exits with %d: %s", code, err)
 	}
+	rescued := filepath.Join(t.TempDir(), "not", "there", "yet")
+	if code, out, err := dray("export", "-o", rescued+"/"); code != exitDone || !strings.HasPrefix(out, "2 objects, ") || len(manifest(rescued)) != 2 {
+		t.Errorf("export into a new folder exits with %d: %s%s", code, out, err)
+	}
 	one := filepath.Join(t.TempDir(), "one")
 	code, _, report := dray("export", "--object", fmt.Sprint(len(want[0])), "-o", one)
 	if b, err := os.ReadFile(one); code != exitDone || err != nil || !bytes.Equal(b, want[1]) || !strings.Contains(report, `"sha256":"`) {
