@@ -187,7 +187,7 @@ func newExport(stateDir string, sel ExportSelection) (*exported, error) {
 	s.View(func(state *wal.State) {
 		for _, st := range state.Streams {
 			e := exportedStream{id: st.ID, name: st.Name, epoch: wal.EpochText(st.KeyEpoch()), kept: s.Kept(st.ID)}
-			if sel.Stream != "" && e.name != sel.Stream || sel.Epoch != "" && e.epoch != sel.Epoch {
+			if sel.Stream != "" && e.name != sel.Stream || sel.Epoch != "" && e.epoch != sel.Epoch && wal.EpochText(st.Epoch) != sel.Epoch {
 				continue
 			}
 			for i := range st.Objects {
