@@ -106,12 +106,16 @@ func (d *destination) link(now time.Time) string {
 	return d.pace.link()
 }
 
-// nextTry is when the gate opens again, zero if it is open.
+// nextTry is when the gate opens again, as far as can be foretold; zero if it is
+// open.
 func (d *destination) nextTry(now time.Time) time.Time {
-	switch ok, next := d.open(now); {
-	case !ok:
+	if ok, next := d.open(now); !ok {
 		return next
-	case d.pace.failing:
+	}
+	if ok, next := d.meter.wait(d.route(), d.short.bytes, d.short.urgent); !ok {
+		return next
+	}
+	if d.pace.failing {
 		return d.pace.nextTry
 	}
 	return time.Time{}

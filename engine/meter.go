@@ -227,12 +227,19 @@ func (m *Meter) Settle(iface string, n int64, opened time.Time) {
 // room says whether a request through an interface that may cost n bytes fits
 // what is left; urgent is one of a stream of priority High.
 func (m *Meter) room(iface string, n int64, urgent bool) bool {
+	ok, _ := m.wait(iface, n, urgent)
+	return ok
+}
+
+// wait is room, and if there is none, when there will be: when the last of the
+// periods ends that are used up, zero if that is not known.
+func (m *Meter) wait(iface string, n int64, urgent bool) (ok bool, until time.Time) {
 	if m == nil {
-		return true
+		return true, time.Time{}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := m.now()
+	at, full := m.now(), false
 	for i, list := range m.tallies {
 		if !m.concerns(i, iface) {
 			continue
@@ -240,11 +247,14 @@ func (m *Meter) room(iface string, n int64, urgent bool) bool {
 		for _, t := range list {
 			t.turn(at)
 			if t.used+m.claims[i]+n > m.limit(i, t, urgent) {
-				return false
+				full = true
+				if end := t.ends(at); end.After(until) {
+					until = end
+				}
 			}
 		}
 	}
-	return true
+	return !full, until
 }
 
 // limit is how much of budget i may be used up.

@@ -176,6 +176,32 @@ func TestAReserveIsLeftToWhatIsUrgent(t *testing.T) {
 	}
 }
 
+func TestABudgetThatIsUsedUpSaysUntilWhen(t *testing.T) {
+	w := newMeterWorld(Budget{Interface: "wwan*", Day: 1 << 20, Month: 2 << 20, ResetDay: 5})
+	now := w.meter.now().wall
+	y, m, d := now.Date()
+	tomorrow := time.Date(y, m, d+1, 0, 0, 0, 0, now.Location())
+	for _, tt := range []struct {
+		iface string
+		bytes int64
+		want  time.Time
+	}{{"eth0", 4 << 20, time.Time{}}, {"wwan0", 1 << 20, time.Time{}}, {"wwan0", 3 << 19, tomorrow}, {"wwan0", 3 << 20, resetAfter(now, 5)}} {
+		ok, until := w.meter.wait(tt.iface, tt.bytes, true)
+		if ok != tt.want.IsZero() || !until.Equal(tt.want) {
+			t.Errorf("%d bytes through %s: %v, until %v; want %v", tt.bytes, tt.iface, ok, until, tt.want)
+		}
+	}
+}
+
+// resetAfter returns the next midnight at which a month begins on a day.
+func resetAfter(now time.Time, first int) time.Time {
+	y, m, d := now.Date()
+	if d >= first {
+		m++
+	}
+	return time.Date(y, m, first, 0, 0, 0, 0, now.Location())
+}
+
 func TestAJournalThatFailsLetsNoByteThrough(t *testing.T) {
 	w := newMeterWorld(Budget{Interface: "*", Day: 1 << 20})
 	want := errors.New("flash is gone")

@@ -92,6 +92,21 @@ func (t *tally) load(f wal.Fact, now stamp, boot string) {
 	}
 }
 
+// ends is when the period that now is in ends by the calendar, zero if that is not
+// known.
+func (t *tally) ends(now stamp) time.Time {
+	if !now.believed() {
+		return time.Time{}
+	}
+	y, m, d := now.wall.Date()
+	for i := 1; i <= 31; i++ {
+		if next := time.Date(y, m, d+i, 0, 0, 0, 0, now.wall.Location()); t.period(next) != t.period(now.wall) {
+			return next
+		}
+	}
+	return time.Time{}
+}
+
 // dayOf numbers the days of the calendar, in the time's own location.
 func dayOf(t time.Time) int64 {
 	y, m, d := t.Date()

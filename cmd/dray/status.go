@@ -122,9 +122,9 @@ func writeStatus(w io.Writer, s engine.Status, colour bool) error {
 	}
 
 	budgets := text.Table{}
-	budgets.Row("BUDGET OF", "DAY", "MONTH")
+	budgets.Row("BUDGET OF", "DAY", "MONTH", "LEFT TO HIGH")
 	for _, b := range s.Budgets {
-		budgets.Row(b.Interface, spent(b.Day), spent(b.Month))
+		budgets.Row(b.Interface, spent(b.Day), spent(b.Month), fmt.Sprintf("%d %%", b.Reserve))
 	}
 
 	const linkColumn = 1
