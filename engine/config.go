@@ -36,7 +36,7 @@ type Config struct {
 	// at once then.
 	Network func(ctx context.Context, changed func())
 
-	Workers int          // parts in flight over all destinations; default 4, at most 16
+	Workers int          // parts in flight over all destinations, beside one more for streams of priority High; default 4, at most 16
 	Log     *slog.Logger // default: discard
 }
 

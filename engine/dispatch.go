@@ -115,7 +115,7 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 				refused := false // what is refused to one of a stream's objects is to those behind it
 				name := "\x00"   // that dest has; a hundred thousand objects in a row have the same
 				for j := range st.Objects {
-					if d.running+len(tasks) >= d.e.cfg.Workers {
+					if d.busy(tasks, st) {
 						return
 					}
 					o := &st.Objects[j]
@@ -143,6 +143,21 @@ func (d *dispatcher) plan(now time.Time) (tasks []task, again time.Time) {
 		dest.mu.Unlock()
 	}
 	return tasks, again
+}
+
+// busy says that all workers are, those for a stream's objects.
+func (d *dispatcher) busy(tasks []task, st *wal.StreamState) bool {
+	return d.running+len(tasks) >= d.e.cfg.Workers+d.beside(st)
+}
+
+// beside is how many workers more there are for a stream: one, if it is urgent, so
+// that an alarm need not wait for a part of something else. On a slow link that
+// may take hours.
+func (d *dispatcher) beside(st *wal.StreamState) int {
+	if d.e.urgent(st.Name) {
+		return 1
+	}
+	return 0
 }
 
 // shut finds the destinations of which nothing at all may be asked now, so that
@@ -223,7 +238,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		later(now.Add(wait))
 		return tasks, false
 	}
-	for d.running+len(tasks) < d.e.cfg.Workers {
+	for !d.busy(tasks, st) {
 		fl := d.flights[id]
 		if fl != nil && fl.alone {
 			return tasks, false
@@ -245,7 +260,7 @@ func (d *dispatcher) object(tasks []task, s *wal.State, st *wal.StreamState, o *
 		if step.action.remote() {
 			dest.mu.Lock()
 			ok, at := dest.ready(now, want)
-			ok = ok && dest.pace.inFlight < dest.fit.workers(dest.limits, d.e.cfg.Workers)
+			ok = ok && dest.pace.inFlight < dest.fit.workers(dest.limits, d.e.cfg.Workers)+d.beside(st)
 			if ok {
 				via = dest.begin(now, want, func() int { return waiting(s, dest.cfg.Name) })
 				dest.shut = dest.pace.failing // one probe at a time

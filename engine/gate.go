@@ -165,9 +165,12 @@ func (e *Engine) wantOf(s *wal.State, st *wal.StreamState, o *wal.Object, step s
 		_, from, to := s.Part(o, max(step.part, 1))
 		w.bytes = costOf(to - from)
 	}
-	w.urgent = e.rank(st.Name) > Normal.Rank()
+	w.urgent = e.urgent(st.Name)
 	return w
 }
+
+// urgent says whether a stream is of priority High.
+func (e *Engine) urgent(stream string) bool { return e.rank(stream) > Normal.Rank() }
 
 // pauseName is the name of the figure that says until when a destination asked
 // to be left alone.
