@@ -146,7 +146,7 @@ func unless(ok bool, needs transport.Trial) string {
 	if ok {
 		return ""
 	}
-	return "not tried, because " + string(needs) + " failed"
+	return "not tried, because it needs " + string(needs)
 }
 
 func (p *patient) upload(body []byte, name string) transport.Upload {

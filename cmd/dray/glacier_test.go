@@ -72,4 +72,8 @@ destinations: [{name: vault, type: glacier, vault: %[2]s, region: %[3]s, endpoin
 	want(0, "complete up to", "audit", "--inventory", inventory)
 	want(0, "3 objects: 3 as archived, 0 absent", "verify", "--inventory", inventory)
 	want(2, "", "glacier")
+	v.Deny("uploads")
+	if out := want(1, "", "uploads"); out != "" {
+		t.Errorf("uploads cannot be listed, and it says %q", out)
+	}
 }

@@ -56,6 +56,9 @@ never shown nor touched. The daemon may run or not.`,
 			if abort {
 				failed = errors.Join(failed, abortAll(ctx, c.Engine, results, *past, owner.notes))
 			}
+			if len(results) == 0 && failed != nil {
+				return failed // not: there are none
+			}
 			return errors.Join(writeUploads(out.Out, results, *asJSON), failed)
 		}
 	},
