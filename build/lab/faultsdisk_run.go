@@ -167,8 +167,9 @@ func (w *crashWorld) startUnder(ctx context.Context, j *injector, res *faultResu
 		w.said = append(w.said, said)
 		w.end()
 		fired, _ := j.state()
-		why := lastLine(said)
-		if !fired || !strings.HasPrefix(why, "dray run: ") {
+		_, why, told := strings.Cut("\n"+said, "\ndray run: ") // in one line or more
+		why = "dray run: " + lastLine(why)
+		if !fired || !told {
 			return false, err
 		}
 		res.gaveUp = append(res.gaveUp, why)
