@@ -26,12 +26,23 @@ func (s *State) need(id uint32) *StreamState {
 }
 
 // shaped says how objects of the stream are laid out from now on. Those of which
-// nobody knows for whom they are, since an earlier Shaped was lost, go along.
+// nobody knows for whom they are, since an earlier Shaped was lost, go along; also
+// those under its name in another epoch, which no Shaped will come for any more.
 func (s *State) shaped(st *StreamState, l Layout) {
 	st.layout = s.intern(l)
-	for i := range st.Objects {
-		if o := &st.Objects[i]; s.layouts[o.layout].Destination == "" && l.Destination != "" {
-			o.layout = s.intern(Layout{PartSize: s.layouts[o.layout].PartSize, Destination: l.Destination, Hash: l.Hash, Encoding: l.Encoding})
+	found := func(was uint16) uint16 {
+		if s.layouts[was].Destination != "" {
+			return was
+		}
+		return s.intern(Layout{PartSize: s.layouts[was].PartSize, Destination: l.Destination, Hash: l.Hash, Encoding: l.Encoding})
+	}
+	for _, other := range s.Streams {
+		if l.Destination == "" || other != st && (other.Name != st.Name || st.Name == "") {
+			continue
+		}
+		other.layout = found(other.layout)
+		for i := range other.Objects {
+			other.Objects[i].layout = found(other.Objects[i].layout)
 		}
 	}
 }

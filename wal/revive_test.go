@@ -49,6 +49,22 @@ func TestOneLostFactLosesNoObject(t *testing.T) {
 	}
 }
 
+// Rot that takes the identity and what a stream is for leaves objects for nobody:
+// they go where the stream of that name goes now.
+func TestObjectsOfALostEpochGoWhereTheirStreamGoes(t *testing.T) {
+	s := fold([]Fact{{Kind: Made, Stream: 1, Name: "a", Epoch: 9}, {Kind: Opened, Stream: 1, Run: 1}, {Kind: Sealed, Stream: 1, End: 250, CRC: 3},
+		{Kind: Made, Stream: 2, Name: "b", Epoch: 9}, {Kind: Opened, Stream: 2, Run: 1}, {Kind: Sealed, Stream: 2, End: 250, CRC: 3},
+		{Kind: Identity, Epoch: 10, Name: "m"}, {Kind: Made, Stream: 3, Name: "a", Epoch: 10}, {Kind: Shaped, Stream: 3, Size: 100, Name: "d", Hash: "h"}})
+	for id, want := range map[uint32]Layout{1: {PartSize: 8 << 20, Destination: "d", Hash: "h"}, 2: {PartSize: 8 << 20}} {
+		if got := s.Layout(&s.Stream(id).Objects[0]); got != want {
+			t.Errorf("the object of stream %d is laid out as %+v, want %+v", id, got, want)
+		}
+	}
+	if err := same(fold(snapshotOf(s)), s); err != nil {
+		t.Error(err)
+	}
+}
+
 // A slot whose Roll has rotted tells by itself whose it is.
 func TestASlotThatTheJournalForgotIsAdopted(t *testing.T) {
 	for forget := range 3 {
