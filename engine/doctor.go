@@ -91,9 +91,10 @@ type patient struct {
 	catalogue transport.Catalogue
 	ctx       context.Context // of this one examination
 	key       string
-	made      bool // there may be an object
-	answered  bool // a trial was answered, whatever the answer
-	away      bool // the first could not be asked: the rest would only wait in vain
+	made      bool   // there may be an object
+	lost      bool   // there may be an upload whose ID is not known
+	answered  bool   // a trial was answered, whatever the answer
+	vain      string // why the trials that are left would only wait or be refused in vain
 }
 
 // The bodies of the trials; they differ in every way that tells objects apart.
@@ -105,10 +106,10 @@ var (
 func (p *patient) examine() {
 	first := p.upload(firstBody, "1")
 	begun := p.try(transport.TrialCreate, "", func(ctx context.Context) (err error) {
-		first.ID, err = p.to.Create(ctx, growing(first.Object))
-		if transport.KindOf(err) == transport.Denied {
+		err = p.create(ctx, &first)
+		if transport.KindOf(err) == transport.Denied && !unseen(err) {
 			// From the first refusal for a wrong clock the server's time is known.
-			first.ID, err = p.to.Create(ctx, growing(first.Object))
+			err = p.create(ctx, &first)
 		}
 		return err
 	})
@@ -126,8 +127,8 @@ func (p *patient) examine() {
 	})
 	p.listUploads(begun, first)
 	complete := p.try(transport.TrialComplete, unless(sent, transport.TrialPart), func(ctx context.Context) error {
-		p.made = true
 		_, err := p.to.Complete(ctx, first, []transport.PartReceipt{receipt})
+		p.made = err == nil || unseen(err)
 		return err
 	})
 	if begun && !complete {
@@ -135,11 +136,24 @@ func (p *patient) examine() {
 	}
 	p.look(complete, first.Object)
 	p.conditions(begun, complete)
-	if p.expert != nil && !p.away {
+	if p.expert != nil && p.vain == "" {
 		p.Findings = append(p.Findings, p.expert.Examine(p.ctx, first.Object, complete)...)
 	}
 	p.list()
 	p.cleanUp()
+}
+
+// create begins an upload.
+func (p *patient) create(ctx context.Context, u *transport.Upload) (err error) {
+	u.ID, err = p.to.Create(ctx, growing(u.Object))
+	p.lost = p.lost || unseen(err)
+	return err
+}
+
+// unseen reports whether a call that failed may have taken effect.
+func unseen(err error) bool {
+	var e *transport.Error
+	return errors.As(err, &e) && e.Unknown
 }
 
 func unless(ok bool, needs transport.Trial) string {
@@ -189,8 +203,8 @@ func (p *patient) try(name transport.Trial, whyNot string, do func(context.Conte
 	if p.expert != nil && whyNot == "" {
 		whyNot = p.expert.Spares(name)
 	}
-	if p.away && whyNot == "" {
-		whyNot = "not tried, because the destination could not be reached"
+	if p.vain != "" && whyNot == "" {
+		whyNot = p.vain
 	}
 	if whyNot != "" {
 		f := p.finding(name)
@@ -214,7 +228,15 @@ func (p *patient) finding(name transport.Trial) transport.Finding {
 
 func (p *patient) note(name transport.Trial, err error) {
 	p.answered = p.answered || transport.KindOf(err) != transport.Offline
-	p.away = !p.answered
+	var e *transport.Error
+	switch {
+	case !p.answered:
+		p.vain = "not tried, because the destination could not be reached"
+	case withoutKeys(err):
+		p.vain = "not tried, because there are no credentials"
+	case errors.As(err, &e) && e.Caller:
+		p.vain = "not tried, because " + string(name) + " showed that nothing would be let in"
+	}
 	f := p.finding(name)
 	if err == nil {
 		f.OK, f.Means = true, ""
@@ -225,6 +247,17 @@ func (p *patient) note(name transport.Trial, err error) {
 		}
 	}
 	p.Findings = append(p.Findings, f)
+}
+
+// withoutKeys reports whether nothing was sent for want of credentials. Each
+// further trial would ask for them anew, and may wait long for the answer.
+func withoutKeys(err error) bool {
+	for e := (*transport.Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Op == "credentials" {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *patient) listUploads(begun bool, first transport.Upload) {
@@ -292,8 +325,8 @@ func (p *patient) conditions(begun, complete bool) {
 	var kept error // what a refusal should have been
 	if whole {
 		p.try(transport.TrialPut, "", func(ctx context.Context) error {
-			p.made = true
 			receipt, err := p.to.Put(ctx, other.Object, bytesBody{bytes.NewReader(otherBody)})
+			p.made = p.made || err == nil || unseen(err)
 			switch {
 			case transport.KindOf(err) == transport.Conflict && complete, err == nil && receipt.InDoubt != "":
 				return nil
@@ -303,10 +336,7 @@ func (p *patient) conditions(begun, complete bool) {
 			return err
 		})
 	}
-	started := begun && p.quiet(func(ctx context.Context) (err error) {
-		other.ID, err = p.to.Create(ctx, growing(other.Object))
-		return err
-	})
+	started := begun && p.create(p.ctx, &other) == nil
 	p.try(transport.TrialCondition, unless(complete && started, transport.TrialComplete), func(ctx context.Context) error {
 		part, err := p.part(ctx, other, otherBody)
 		if err != nil {
@@ -323,18 +353,12 @@ func (p *patient) conditions(begun, complete bool) {
 		return err
 	})
 	if !started && begun {
-		started = p.quiet(func(ctx context.Context) (err error) {
-			other.ID, err = p.to.Create(ctx, growing(other.Object))
-			return err
-		})
+		started = p.create(p.ctx, &other) == nil
 	}
 	if !p.try(transport.TrialAbort, unless(started, transport.TrialCreate), func(ctx context.Context) error { return p.to.Abort(ctx, other) }) && started {
 		p.Left = append(p.Left, "the unfinished upload "+other.ID+" of "+p.key)
 	}
 }
-
-// quiet does what another trial has shown already.
-func (p *patient) quiet(do func(context.Context) error) bool { return do(p.ctx) == nil }
 
 func (p *patient) list() {
 	if p.catalogue == nil {
@@ -355,14 +379,26 @@ func (p *patient) end(u transport.Upload) {
 	}
 }
 
-// cleanUp removes the object.
+// cleanUp ends the uploads whose making was not seen, and removes the object.
 func (p *patient) cleanUp() {
-	if !p.made {
+	if !p.lost && !p.made {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), tidyTime)
 	defer cancel()
 	p.ctx = ctx
+	if p.lost {
+		uploads, _, err := p.to.Find(ctx, p.key)
+		for _, u := range uploads {
+			p.end(u)
+		}
+		if err != nil {
+			p.Left = append(p.Left, "perhaps an unfinished upload of "+p.key+", which could not be looked for: "+err.Error())
+		}
+	}
+	if !p.made {
+		return
+	}
 	removed := p.expert != nil && p.try(transport.TrialRemove, "", func(ctx context.Context) error { return p.expert.Remove(ctx, p.key) })
 	if !removed {
 		p.Left = append(p.Left, fmt.Sprintf("the object %s of %d bytes", p.key, len(firstBody)))

@@ -23,6 +23,7 @@ type patient struct {
 	empties  bool // objects come back without metadata
 	stuck    bool // uploads cannot be ended
 	silent   bool // objects come back without a checksum
+	secret   bool // nobody may look what is there
 }
 
 func (p patient) Put(ctx context.Context, o transport.Object, b transport.Body) (transport.Receipt, error) {
@@ -43,6 +44,9 @@ func (p patient) Complete(ctx context.Context, u transport.Upload, parts []trans
 
 func (p patient) Find(ctx context.Context, key string) ([]transport.Upload, *transport.Stored, error) {
 	uploads, stored, err := p.Destination.Find(ctx, key)
+	if p.secret {
+		return nil, nil, &transport.Error{Op: "find", Key: key, Kind: transport.Denied, Err: errors.New("no")}
+	}
 	if p.hides {
 		uploads = nil
 	}
@@ -189,6 +193,93 @@ func TestDoctorDoesNotWaitForADestinationThatIsAway(t *testing.T) {
 		if !f.NotRun {
 			t.Errorf("%s was tried", f.Trial)
 		}
+	}
+}
+
+// deaf is a destination that makes uploads and whose replies say nothing of it.
+type deaf struct{ patient }
+
+func (d deaf) Create(ctx context.Context, o transport.Object) (string, error) {
+	if _, err := d.patient.Create(ctx, o); err != nil {
+		return "", err
+	}
+	return "", &transport.Error{Op: "create", Key: o.Key, Kind: transport.Denied, Unknown: true, Err: errors.New("not as it was asked for")}
+}
+
+func TestDoctorEndsUploadsWhoseCreationItDidNotSee(t *testing.T) {
+	for name, secret := range map[string]bool{"found and ended": false, "named where nobody may look": true} {
+		t.Run(name, func(t *testing.T) {
+			d, err := local.New(local.Config{Path: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := engine.Diagnose(t.Context(), engine.Destination{Name: "d", To: deaf{patient{Destination: d, secret: secret}}}, "gw", "")
+			if err != nil || got.Err() == nil {
+				t.Fatalf("got %+v, %v; want a failure", got, err)
+			}
+			uploads := 0
+			if err := d.Uploads(t.Context(), "", func(transport.Upload, time.Time) error { uploads++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if secret && len(got.Left) != 1 || !secret && (uploads > 0 || len(got.Left) > 0) {
+				t.Errorf("%d uploads are left, named are %q", uploads, got.Left)
+			}
+		})
+	}
+}
+
+// refusing is a destination that takes nothing.
+type refusing struct {
+	patient
+	why   transport.Error
+	calls *int
+}
+
+func (r refusing) refuse(op, key string) error {
+	*r.calls++
+	r.why.Op, r.why.Key = op, key
+	return &r.why
+}
+
+func (r refusing) Create(_ context.Context, o transport.Object) (string, error) {
+	return "", r.refuse("create", o.Key)
+}
+
+func (r refusing) Put(_ context.Context, o transport.Object, _ transport.Body) (transport.Receipt, error) {
+	return transport.Receipt{}, r.refuse("put", o.Key)
+}
+
+func (r refusing) Remove(_ context.Context, key string) error {
+	return &transport.Error{Op: "remove", Key: key, Kind: transport.Denied, Err: errors.New("no")}
+}
+
+func TestDoctorNamesNothingThatWasRefused(t *testing.T) {
+	no := errors.New("no")
+	for name, tt := range map[string]struct {
+		why   transport.Error
+		calls int
+		tried bool // what is left, all the same
+	}{
+		"for what was asked":      {transport.Error{Kind: transport.Denied, Err: no}, 3, true},
+		"for who asks":            {transport.Error{Kind: transport.Denied, Caller: true, Err: no}, 2, false},
+		"for want of credentials": {transport.Error{Kind: transport.Temporary, Err: &transport.Error{Op: "credentials", Err: no}}, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := local.New(local.Config{Path: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			got, err := engine.Diagnose(t.Context(), engine.Destination{Name: "d", To: refusing{patient{Destination: d}, tt.why, &calls}}, "gw", "")
+			if err != nil || got.Err() == nil || len(got.Left) > 0 || calls != tt.calls {
+				t.Errorf("got %+v, %v after %d calls; want failures, nothing left, %d calls", got, err, calls, tt.calls)
+			}
+			for _, f := range got.Findings[1:] {
+				if !tt.tried && !f.NotRun {
+					t.Errorf("%s was tried", f.Trial)
+				}
+			}
+		})
 	}
 }
 
