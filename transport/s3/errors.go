@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -107,7 +108,7 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 	} else {
 		r.text = "its body makes no sense"
 	}
-	r.hint = hints[r.code]
+	r.hint = cmp.Or(hints[r.code], statusHints[r.status])
 	kind, known := byCode[r.code]
 	if !known && strings.HasPrefix(r.code, "KMS.") {
 		kind, known, r.hint = transport.Denied, true, kmsHint
@@ -119,7 +120,10 @@ func classify(e *transport.Error, reply *smithyhttp.ResponseError, api smithy.AP
 		e.Kind = transport.Temporary
 	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusProxyAuthRequired || r.status/100 == 3:
 		e.Kind = transport.Denied
-	case r.status == http.StatusNotFound && e.Op != "create" && e.Op != "put":
+	case r.status == http.StatusNotFound && (e.Op == "create" || e.Op == "put"):
+		// They name nothing that could be missing but the place.
+		e.Kind, r.hint = transport.Denied, "check endpoint, bucket and access key ID"
+	case r.status == http.StatusNotFound:
 		e.Kind = transport.Gone
 	case r.status == http.StatusConflict || r.status == http.StatusPreconditionFailed:
 		e.Kind = transport.Conflict

@@ -275,6 +275,51 @@ func TestRepliesMeanWhatTheySay(t *testing.T) {
 	}
 }
 
+// What makes an object names nothing that could be missing but the place: to
+// hold the object back, and go on with the next, would send each in vain.
+func TestAPlaceThatIsNotThereIsDenied(t *testing.T) {
+	b := newBench(t)
+	body := []byte("x")
+	for name, reply := range map[string]transporttest.CannedReply{
+		"another kind of server":           {Status: 404, Body: "<html>Not Found</html>"},
+		"a server that knows no such user": {Status: 404, Body: "<Error><Code>XAdminUserNotFound</Code><Message>No user exists.</Message></Error>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{T: t, d: b.d, proxy: b.proxy}
+			o := transporttest.Object("nowhere", body)
+			b.proxy.Script(transporttest.Fault{Instead: &reply}, transporttest.Fault{Instead: &reply})
+			_, created := b.d.Create(t.Context(), o)
+			_, put := b.d.Put(t.Context(), o, transporttest.NewBody(body))
+			for _, err := range []error{created, put} {
+				if e := b.want(err, transport.Denied, false); !e.Caller || !strings.Contains(e.Error(), "check endpoint, bucket and access key ID") {
+					t.Errorf("got %v, of the caller %v", e, e.Caller)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatAnOperatorCanMendIsSaid(t *testing.T) {
+	b := newBench(t)
+	for name, tt := range map[string]struct {
+		reply transporttest.CannedReply
+		hint  string
+	}{
+		"redirect of a portal": {transporttest.CannedReply{Status: 302, Header: map[string]string{"Location": "http://portal.example.org/"}}, "check endpoint"},
+		"proxy":                {transporttest.CannedReply{Status: 407}, "check the user and password in proxy"},
+		"token":                {transporttest.CannedReply{Status: 400, Body: "<Error><Code>InvalidToken</Code></Error>"}, "check the session token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{T: t, d: b.d, proxy: b.proxy}
+			b.proxy.Script(transporttest.Fault{Instead: &tt.reply})
+			_, err := b.d.Create(t.Context(), transporttest.Object("hint", nil))
+			if e := b.want(err, transport.Denied, false); !strings.Contains(e.Error(), tt.hint) {
+				t.Errorf("got %v, want %q", e, tt.hint)
+			}
+		})
+	}
+}
+
 func TestAServerThatDoesNotAnswerIsOffline(t *testing.T) {
 	b := newBench(t)
 	impatient, err := link.New(link.Config{Stall: time.Second})

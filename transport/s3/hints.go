@@ -18,6 +18,8 @@ import (
 
 const kmsHint = "check encryption.kms_key, and that the credentials may use that key: kms:GenerateDataKey and kms:Decrypt"
 
+const redirectHint = "it is not followed; check endpoint, and for a log-in page in the way"
+
 // hints say what an operator can do about a code.
 var hints = map[string]string{
 	"AuthorizationHeaderMalformed": "check region",
@@ -28,11 +30,20 @@ var hints = map[string]string{
 	"InvalidAccessKeyId":           "check the access key ID",
 	"InvalidStorageClass":          "check storage_class",
 	"InvalidTag":                   "check tags",
+	"InvalidToken":                 "check the session token",
 	"NoSuchBucket":                 "check bucket, or make it",
 	"PermanentRedirect":            "check region and endpoint",
 	"RequestTimeTooSkewed":         "check this device's clock",
 	"SignatureDoesNotMatch":        "check the secret access key",
 	"TokenRefreshRequired":         "renew the credentials",
+}
+
+// statusHints are those about a reply whose code says nothing.
+var statusHints = map[int]string{
+	http.StatusMovedPermanently:  redirectHint,
+	http.StatusFound:             redirectHint,
+	http.StatusSeeOther:          redirectHint,
+	http.StatusProxyAuthRequired: "check the user and password in proxy",
 }
 
 // actions are what credentials must be allowed for each call, as IAM calls it.
@@ -90,7 +101,7 @@ func (d *Destination) fail(op, key string, err error) *transport.Error {
 	case r.forbids():
 		r.hint = d.permission(op, r.text)
 	case r.code == "NoSuchKey" && d.form.ifMatch != nil:
-		e.Kind, r.hint = transport.Denied, "if_match is set, and there is no object to replace"
+		e.Kind, e.Caller, r.hint = transport.Denied, false, "if_match is set, and there is no object to replace"
 	case e.Kind == transport.Invalid && e.Op == "upload part" && strings.Contains(strings.ToLower(r.text), "encryption"):
 		e.Kind, r.hint = transport.Gone, "the upload began under another encryption; it begins anew"
 	}
