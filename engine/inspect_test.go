@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,4 +44,33 @@ func TestWhatHasItsReceiptIsNotShownAsWaitingBehindAKill(t *testing.T) {
 			t.Errorf("%d receipts, objects %+v, stream %+v", r.Receipts, r.Objects, s)
 		}
 	})
+}
+
+// A folder whose journal is gone is anything but good: its slots hold bytes that
+// nobody speaks of.
+func TestInspectSaysThatSlotsHaveNoJournal(t *testing.T) {
+	dir := t.TempDir()
+	var log strings.Builder
+	e, err := engine.New(small(dir, newLocal(t, filepath.Join(dir, "archive")), engine.Block, &log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Append(t.Context(), "log", []byte("some words\n")), e.Sync(t.Context(), "log"), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	journal := filepath.Join(dir, "state", "journal")
+	if err := errors.Join(os.RemoveAll(journal), os.Mkdir(journal, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := engine.Inspect(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := errors.Join(r.ReadAll(), r.WriteText(&out)); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Contains(said, "good") || !strings.Contains(said, "its journal is gone") {
+		t.Errorf("it says\n%s", said)
+	}
 }

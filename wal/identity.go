@@ -98,12 +98,33 @@ func newEpoch() uint64 {
 // setAside moves a spool away that no journal speaks of: its bytes may be the
 // only copy.
 func (s *Store) setAside(spool string) error {
+	if abandoned, err := s.abandoned(spool); err != nil || !abandoned {
+		return err
+	}
+	for n := 1; ; n++ {
+		to := fmt.Sprintf("%s.lost-%d", spool, n)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		if err := os.Rename(spool, to); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		s.note("spool: its journal is gone; the slots are kept in %s", to)
+		return syncDir(s.dir)
+	}
+}
+
+// abandoned says whether slots have bytes in them though the journal knows no stream.
+func (s *Store) abandoned(spool string) (bool, error) {
+	if len(s.state.Streams) > 0 {
+		return false, nil
+	}
 	entries, err := os.ReadDir(spool)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("spool: %w", err)
+		return false, fmt.Errorf("spool: %w", err)
 	}
 	for _, e := range entries {
 		if _, ok := slotNumber(e.Name()); !ok {
@@ -111,24 +132,13 @@ func (s *Store) setAside(spool string) error {
 		}
 		r, err := openSlotReader(filepath.Join(spool, e.Name()))
 		if err != nil {
-			return fmt.Errorf("spool: %w", err)
+			return false, fmt.Errorf("spool: %w", err)
 		}
 		_, ok, err := r.slotHeader()
 		r.f.Close()
-		if err != nil || !ok {
-			continue
-		}
-		for n := 1; ; n++ {
-			to := fmt.Sprintf("%s.lost-%d", spool, n)
-			if _, err := os.Lstat(to); err == nil {
-				continue
-			}
-			if err := os.Rename(spool, to); err != nil {
-				return fmt.Errorf("spool: %w", err)
-			}
-			s.note("spool: its journal is gone; the slots are kept in %s", to)
-			return syncDir(s.dir)
+		if err == nil && ok {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }

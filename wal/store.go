@@ -125,10 +125,8 @@ func (s *Store) open(o Options) (err error) {
 	if err := s.identify(o.Machine, o.Boot); err != nil {
 		return fmt.Errorf("state folder %s: a start-up has to be written down first: %w%s", o.Dir, err, journalHint(err))
 	}
-	if len(s.state.Streams) == 0 {
-		if err := s.setAside(spool); err != nil {
-			return err
-		}
+	if err := s.setAside(spool); err != nil {
+		return err
 	}
 	s.state.idle = nil
 	if s.slots, err = openSlots(spool, o.SlotBytes, o.MaxBytes, o.MinFree, s.usedSlots()); err != nil {
@@ -168,6 +166,11 @@ func Read(dir string) (*Store, error) {
 	s.wear = &wear{began: time.Now()}
 	s.wear.load(s.state.Figure(wearFigure))
 	s.slots = &slots{dir: filepath.Join(dir, "spool"), made: map[uint32]bool{}, bad: map[uint32]bool{}}
+	if abandoned, err := s.abandoned(s.slots.dir); err != nil {
+		return nil, err
+	} else if abandoned {
+		s.note("spool: its journal is gone, so nobody can say what the slots in %s hold; copy them before dray runs again, which puts them aside", s.slots.dir)
+	}
 	if err := s.adopt(s.slots.dir); err != nil {
 		return nil, err
 	}
