@@ -76,6 +76,9 @@ func exportTo(path, dir string, selection engine.ExportSelection, report io.Writ
 		return err
 	}
 	err = export(f, dir, selection, report)
+	if info, failed := f.Stat(); err != nil && failed == nil && info.Size() == 0 {
+		_ = os.Remove(path) // or it would be in the way of the next try
+	}
 	return errors.Join(err, f.Close())
 }
 

@@ -88,6 +88,9 @@ func TestRescueTakesWhatIsGoodOutOfADeadDevicesFolder(t *testing.T) {
 		t.Errorf("export into a new folder exits with %d: %s%s", code, out, err)
 	}
 	one := filepath.Join(t.TempDir(), "one")
+	if code, _, err := dray("export", "--stream", "other", "-o", one); code != exitFailed {
+		t.Errorf("export of a stream that is not there exits with %d: %s", code, err)
+	}
 	code, _, report := dray("export", "--object", fmt.Sprint(len(want[0])), "-o", one)
 	if b, err := os.ReadFile(one); code != exitDone || err != nil || !bytes.Equal(b, want[1]) || !strings.Contains(report, `"sha256":"`) {
 		t.Errorf("export of one object exits with %d: %v %s", code, err, report)
