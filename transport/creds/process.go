@@ -79,7 +79,7 @@ func (p Process) Issue(ctx context.Context) (Keys, error) {
 	}
 	keys, err := parseProcess(out.text.Bytes(), time.Now())
 	if err != nil {
-		return Keys{}, fail(transport.Denied, "%s: %w", p, err)
+		return Keys{}, fail(transport.Denied, "%s: %w; %s", p, err, byHand)
 	}
 	return keys, nil
 }
