@@ -103,10 +103,10 @@ func New(c Config) (*Destination, error) {
 
 func (c *Config) check() error {
 	if c.Bucket == "" || strings.ContainsAny(c.Bucket, "/ \t\r\n") {
-		return fmt.Errorf("bucket %q: must be a bucket's name", c.Bucket)
+		return &ConfigError{"bucket", fmt.Sprintf("%q is not a bucket's name", c.Bucket), "write the name alone, without ARN, folder or address"}
 	}
-	if c.Region == "" && c.Endpoint == "" {
-		return errors.New("region is empty")
+	if c.Region == "" && c.Endpoint == "" || strings.ContainsAny(c.Region, "/ \t\r\n") {
+		return &ConfigError{"region", fmt.Sprintf("%q is not a region", c.Region), "write the bucket's, such as eu-west-1"}
 	}
 	if c.Endpoint != "" {
 		u, err := url.Parse(c.Endpoint)
@@ -119,7 +119,7 @@ func (c *Config) check() error {
 	}
 	if p := strings.TrimSuffix(c.Prefix, "/"); p != "" {
 		if err := transport.CheckKey(p); err != nil {
-			return fmt.Errorf("prefix: %w", err)
+			return &ConfigError{"prefix", err.Error(), "write folders that keys are to be in, such as fleet/north"}
 		}
 	}
 	if c.PartSize != 0 && (c.PartSize < MinPartSize || c.PartSize > MaxPartSize) {

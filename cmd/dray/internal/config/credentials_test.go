@@ -148,7 +148,7 @@ func TestEndpointsAndTheWireAreReadFromTheConfig(t *testing.T) {
 		{"endpoint: 'https://h', dual_stack: true", "f:2:82: destinations[0].dual_stack: goes only with Amazon's own endpoints; leave out endpoint or dual_stack"},
 		{"region: r, proxy: 'me:hush@proxy'", "f:2:65: destinations[0].proxy: is not a proxy; write http://host:port or http://user:password@host:port, or direct for none"},
 		{"region: r, cert_file: device.pem", "f:2:16: destinations[0]: link: client certificate: a certificate needs its key and a key its certificate; name both files"},
-		{"path_style: true", "f:2:16: destinations[0]: s3 destination: region is empty"},
+		{"path_style: true", `f:2:16: destinations[0].region: "" is not a region; write the bucket's, such as eu-west-1`},
 	} {
 		r := newReader()
 		r.dir = dir

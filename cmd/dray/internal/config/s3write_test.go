@@ -14,6 +14,19 @@ func bucket(more string) string {
 		"- {name: d, type: s3, bucket: b, region: r, credentials: {access_key_id: i, secret_access_key: s}, " + more + "}"
 }
 
+func TestAWrongBucketOrRegionIsToldAtItsPlace(t *testing.T) {
+	for at, want := range map[string]string{
+		"bucket: b":                             `region: "" is not a region; write the bucket's, such as eu-west-1`,
+		"bucket: b, region: eu west":            `region: "eu west" is not a region; write the bucket's, such as eu-west-1`,
+		"bucket: 'arn:aws:s3:::b/c', region: r": `bucket: "arn:aws:s3:::b/c" is not a bucket's name; write the name alone, without ARN, folder or address`,
+	} {
+		_, problems := parsed(strings.Replace(bucket("if_absent: true"), "bucket: b, region: r", at, 1), noEnv)
+		if got := (&Error{"f", problems}).Error(); len(problems) != 1 || !strings.HasSuffix(got, ": destinations[0]."+want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", at, got, want)
+		}
+	}
+}
+
 func TestEachWrongWayOfWritingIsToldAtItsPlace(t *testing.T) {
 	const at = 101 // column where more begins
 	key := filepath.Join(t.TempDir(), "key")
@@ -25,6 +38,7 @@ func TestEachWrongWayOfWritingIsToldAtItsPlace(t *testing.T) {
 		column int
 		want   string
 	}{
+		{"prefix: /fleet", 8, `prefix: key "/fleet": must be relative, without empty, "." or ".." elements; write folders that keys are to be in, such as fleet/north`},
 		{"checksum: md5", 10, `checksum: "md5" is not known; choose one of crc32c, crc64nvme, crc32, sha1, sha256`},
 		{"checksum: sha1, checksum_type: full_object", 31, "checksum_type: S3 knows no sha1 checksum of type full_object; leave the key out: each algorithm has a good default"},
 		{"checksum_type: whole", 15, `checksum_type: "whole" is not known; choose full_object or composite, or leave the key out`},
