@@ -25,6 +25,7 @@ type forgetful struct {
 	told   chan struct{} // closed once it was said
 	parts  map[string]map[int]bool
 	aborts []string
+	back   string // an upload that came back
 }
 
 func (f *forgetful) UploadPart(ctx context.Context, u transport.Upload, p transport.Part, b transport.Body) (transport.PartReceipt, error) {
@@ -60,6 +61,15 @@ func (f *forgetful) Abort(ctx context.Context, u transport.Upload) error {
 	return f.Destination.Abort(ctx, u)
 }
 
+// Complete finds that a part of the first upload came late and brought it back.
+func (f *forgetful) Complete(ctx context.Context, u transport.Upload, parts []transport.PartReceipt) (transport.Receipt, error) {
+	var err error
+	if f.back, err = f.Destination.Create(ctx, u.Object); err != nil {
+		return transport.Receipt{}, err
+	}
+	return f.Destination.Complete(ctx, u, parts)
+}
+
 func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -82,8 +92,8 @@ func TestAnUploadThatIsCalledGoneIsEndedAndAllOfItSentAgain(t *testing.T) {
 		if got := archive(t, out); !bytes.Equal(got, want) {
 			t.Errorf("the archive has %d bytes that differ from the %d read", len(got), len(want))
 		}
-		if len(to.parts) != 2 || len(to.aborts) != 1 {
-			t.Fatalf("%d uploads got parts and %d were ended, want 2 and 1", len(to.parts), len(to.aborts))
+		if len(to.parts) != 2 || len(to.aborts) != 2 || to.aborts[1] != to.back {
+			t.Fatalf("%d uploads got parts and %v were ended, want 2 and the first and %s", len(to.parts), to.aborts, to.back)
 		}
 		for id, parts := range to.parts {
 			if id != to.aborts[0] && len(parts) != 3 {

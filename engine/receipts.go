@@ -67,10 +67,8 @@ func (e *Engine) receipt(t task, up *wal.Upload) error {
 	}
 	// The journal may have failed while the receipts did not: what the line says must
 	// be known after a power cut, or the object would be sent again and have two.
-	if e.unwritten.Load() != nil {
-		if err := e.store.Commit(); err != nil {
-			return fmt.Errorf("receipt of %s: %w", line.Key, err)
-		}
+	if err := e.store.Settle(); err != nil {
+		return fmt.Errorf("receipt of %s: %w", line.Key, err)
 	}
 	if err := e.store.Receipt(b); err != nil {
 		return fmt.Errorf("receipt of %s: %w", line.Key, err)

@@ -140,11 +140,11 @@ func (e *Engine) settleRotten(ctx context.Context, r *result, body *wal.Section)
 	switch {
 	case holder == ours:
 		r.err, r.local = nil, nil
-		e.completed(r, receipt)
+		e.completed(ctx, r, receipt)
 	case r.lost == nil:
 	case err == nil:
 		e.done(r, wal.Fact{Kind: wal.Intent, Op: wal.NoOp})
 	case transport.KindOf(err) == transport.Denied:
-		e.completed(r, transport.Receipt{Size: r.object.Size(), InDoubt: "its bytes are damaged on flash, and whether an earlier put stored them may not be asked"})
+		e.completed(ctx, r, transport.Receipt{Size: r.object.Size(), InDoubt: "its bytes are damaged on flash, and whether an earlier put stored them may not be asked"})
 	}
 }

@@ -72,7 +72,7 @@ func (e *Engine) taken(ctx context.Context, r *result, conflict error) {
 		r.err = err
 	case holder == ours:
 		r.err = nil
-		e.completed(r, receipt)
+		e.completed(ctx, r, receipt)
 	case holder == theirs && transport.KindOf(conflict) == transport.Conflict:
 		if r.upload.ID != "" {
 			if err := e.leave(r.task, r.dest.to.Abort(ctx, r.upload)); err != nil {

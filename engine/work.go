@@ -252,54 +252,6 @@ func (e *Engine) commit(r *result, f wal.Fact, anyhow bool) {
 // step is done again.
 func (e *Engine) done(r *result, f wal.Fact) { e.commit(r, f, true) }
 
-// create begins the upload. If it was tried before, its reply is unknown: what
-// that try may have left under exactly this key is ended first.
-func (e *Engine) create(ctx context.Context, r *result) {
-	if r.op == wal.OpCreate {
-		if r.err = e.sweep(ctx, r.task); r.err != nil {
-			return
-		}
-	}
-	id, err := r.dest.to.Create(ctx, r.upload.Object)
-	if err == nil {
-		e.done(r, wal.Fact{Kind: wal.Begun, ID: id})
-		return
-	}
-	e.failed(ctx, r, err)
-}
-
-// sweep aborts every upload under exactly the object's key. Where that is denied
-// it says so and goes on: an upload left behind is the lesser evil.
-func (e *Engine) sweep(ctx context.Context, t task) error {
-	uploads, _, found := t.dest.to.Find(ctx, t.upload.Object.Key)
-	for _, u := range uploads {
-		if err := e.leave(t, t.dest.to.Abort(ctx, u)); err != nil {
-			return err
-		}
-	}
-	if uploads != nil {
-		return nil // what is wrong with the other half is of no matter here
-	}
-	return e.leave(t, found)
-}
-
-// leave says that an upload may be left behind if err is that ending it is not
-// permitted, and was not the time before: any box on the way can answer 403 once.
-// With a wrong clock or keys that have run out nothing else could be done
-// either, so there is nothing to be gained by going on. It returns any other
-// error, and nil for one that there is none of.
-func (e *Engine) leave(t task, err error) error {
-	var te *transport.Error
-	switch kind := transport.KindOf(err); {
-	case err == nil, kind == transport.Gone:
-		return nil
-	case kind == transport.Denied && t.denied > 0 && errors.As(err, &te) && !te.Caller:
-		e.log.Warn("an upload may be left behind: it may not be looked for and ended", "destination", t.dest.cfg.Name, "key", t.upload.Object.Key, "err", err)
-		return nil
-	}
-	return err
-}
-
 func (e *Engine) send(ctx context.Context, r *result) {
 	body, err := e.store.Section(r.id.stream, r.id.start+r.part.Offset, r.id.start+r.part.Offset+r.part.Size)
 	if err != nil {
@@ -370,7 +322,7 @@ func (e *Engine) put(ctx context.Context, r *result) {
 	receipt, err := r.dest.to.Put(ctx, r.upload.Object, body)
 	r.sent = body.Taken()
 	if err == nil {
-		e.completed(r, receipt)
+		e.completed(ctx, r, receipt)
 		return
 	}
 	e.failed(ctx, r, err)
@@ -384,27 +336,23 @@ func (e *Engine) complete(ctx context.Context, r *result) {
 			Err: fmt.Errorf("the destination speaks of %d bytes, the object has %d", receipt.Size, r.object.Size())}
 	}
 	if err == nil {
-		e.completed(r, receipt)
+		e.completed(ctx, r, receipt)
 		return
 	}
 	e.failed(ctx, r, err)
 }
 
-func (e *Engine) abort(ctx context.Context, r *result) {
-	if r.upload.ID == "" {
-		r.err = e.sweep(ctx, r.task)
-	} else {
-		r.err = e.leave(r.task, r.dest.to.Abort(ctx, r.upload))
-	}
-	if r.err == nil {
-		e.done(r, wal.Fact{Kind: wal.Reset})
-	}
-}
-
-func (e *Engine) completed(r *result, c transport.Receipt) {
+// completed journals the destination's receipt. An upload that was called gone
+// may be back by then: a part that was on its way outlived its end.
+func (e *Engine) completed(ctx context.Context, r *result, c transport.Receipt) {
 	r.archived = r.object.Size()
 	now, _ := e.time()
 	e.done(r, wal.Fact{Kind: wal.Completed, ID: c.ETag, Sum: c.Checksum, Archive: c.ArchiveID, Location: c.Location, Doubt: c.InDoubt, Time: now.UnixNano()})
+	if r.resets > 0 {
+		if err := e.sweep(ctx, r.task); err != nil {
+			e.log.Warn("an upload may be left behind", "destination", r.dest.cfg.Name, "key", r.upload.Object.Key, "err", err)
+		}
+	}
 }
 
 // failed journals what a failure settles for good.

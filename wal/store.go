@@ -52,6 +52,7 @@ type Store struct {
 	journal *journal
 	pending [][]byte // facts noted, applied, not yet written
 	size    int      // bytes of pending
+	owes    bool     // a Completed was noted, and is not written yet
 
 	receipts sync.Mutex
 	ledger   *ledger
@@ -304,7 +305,20 @@ func (s *Store) append(recs [][]byte) error {
 	if err == nil || s.journal.log == nil {
 		s.pending, s.size = nil, 0
 	}
+	s.owes = s.owes && err != nil
 	return err
+}
+
+// Settle makes durable a Completed that was noted since its Commit had failed: no
+// receipt may be written before. Without one it costs nothing.
+func (s *Store) Settle() error {
+	s.writing.Lock()
+	owes := s.owes
+	s.writing.Unlock()
+	if !owes {
+		return nil
+	}
+	return s.Commit()
 }
 
 // Note folds in facts that need not be durable by themselves: start-up would
@@ -326,6 +340,7 @@ func (s *Store) Note(facts ...Fact) {
 		}
 		s.pending, noted = append(s.pending, rec), append(noted, facts[i])
 		s.size += len(rec)
+		s.owes = s.owes || facts[i].Kind == Completed
 	}
 	s.apply(noted)
 	if s.size > 64<<10 && s.append(s.pending) == nil { // else they wait for the next Commit, which will say so
