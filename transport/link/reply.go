@@ -55,6 +55,9 @@ func Unanswered(e *transport.Error, err error) {
 	case denied:
 		e.Kind, e.Unknown, e.Caller = transport.Denied, false, true
 		e.Err = fmt.Errorf("%w; %s", e.Err, hint)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		e.Unknown = false // there was no handshake
+		e.Err = fmt.Errorf("%w; check scheme and port of endpoint", e.Err)
 	case errors.As(err, &dial) && slices.Contains([]string{"dial", "proxyconnect", "socks connect"}, dial.Op), errors.As(err, &dns), errors.As(err, &proxy):
 		e.Unknown = false // nothing was sent
 	case errors.Is(err, ErrIncomplete):

@@ -21,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed-7270d448/dray/transport"
 )
 
 // authority issues certificates for tests.
@@ -241,6 +243,17 @@ func TestARefusedCertificateIsForAnOperator(t *testing.T) {
 	_, err = get(t, opened(t, Config{}), "https://"+nobody)
 	if hint, denied := Denied(err); denied {
 		t.Errorf("nobody there: denied with %q for %v", hint, err)
+	}
+}
+
+func TestAServerWithoutTLSIsNamedAsOne(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	_, err := get(t, opened(t, Config{}), "https://"+strings.TrimPrefix(server.URL, "http://"))
+	e := &transport.Error{Op: "put", Key: "k", Err: err}
+	Unanswered(e, err)
+	if e.Kind != transport.Offline || e.Unknown || !strings.Contains(e.Error(), "check scheme and port of endpoint") {
+		t.Errorf("got %v, unknown %v, %v", e.Kind, e.Unknown, e)
 	}
 }
 
