@@ -249,7 +249,12 @@ func TestARefusedCertificateIsForAnOperator(t *testing.T) {
 func TestAServerWithoutTLSIsNamedAsOne(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	_, err := get(t, opened(t, Config{}), "https://"+strings.TrimPrefix(server.URL, "http://"))
+	client := &http.Client{Transport: opened(t, Config{})}
+	reply, err := client.Get("https://" + strings.TrimPrefix(server.URL, "http://"))
+	if err == nil {
+		_ = reply.Body.Close()
+		t.Fatal("a server without TLS was taken for one with it")
+	}
 	e := &transport.Error{Op: "put", Key: "k", Err: err}
 	Unanswered(e, err)
 	if e.Kind != transport.Offline || e.Unknown || !strings.Contains(e.Error(), "check scheme and port of endpoint") {
