@@ -36,7 +36,7 @@ func TestREADMEHasTheDefaultsAndTheLimits(t *testing.T) {
 		fmt.Sprintf("| `streams.object.max_age` | `%.0fh` | the sync interval to `%.0fh` |", s.Object.MaxAge.Hours(), maxObjectAge.Hours()),
 		fmt.Sprintf("| `streams.priority` | `%s` | `%s`, `%s`, `%s` |", s.Priority, High, Normal, Low),
 		fmt.Sprintf("| `streams.key` | `%s` | at most %d bytes, %d between slashes |", s.Key, maxKey, maxKeyName),
-		fmt.Sprintf("A record is at most %s.", sizeText(wal.MaxRecord)),
+		fmt.Sprintf("A record is at most `max_record`, %s if asked for.", sizeText(wal.MaxRecord)),
 		fmt.Sprintf("slots of %s,", sizeText(slotBytes)),
 		fmt.Sprintf("An object is %s to the spool less %s", sizeText(minObjectBytes), sizeText(2*slotBytes)),
 		fmt.Sprintf("%d bytes of `a-z 0-9 - _`", maxName),

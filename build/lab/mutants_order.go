@@ -55,7 +55,7 @@ var orderMutants = []mutant{
 		"actPut: wal.OpPut, ", "").at("behind PutObject"),
 	drop("intent-complete", "the intent of a complete is durable before the call", everywhere, "engine/work.go",
 		", actComplete: wal.OpComplete}", "}").at("behind CompleteMultipartUpload"),
-	drop("create-swept", "what a create left whose reply was not seen is ended", everywhere, "engine/work.go",
+	drop("create-swept", "what a create left whose reply was not seen is ended", everywhere, "engine/begin.go",
 		"\tif r.op == wal.OpCreate {\n", "\tif r.op == wal.OpCreate && r.task.id.start < 0 {\n").at("behind CreateMultipartUpload"),
 	drop("abort-first", "the upload of a dropped object is ended before the object is forgotten", everywhere, "engine/next.go",
 		"\tcase o.Dropped && (up.ID != \"\" || up.Op == wal.OpCreate):\n\t\treturn step{action: actAbort}\n", ""),
