@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -92,6 +93,9 @@ the inventory is absent.`,
 			if err != nil {
 				return err
 			}
+			if sum.Receipts == 0 && *stream != "" {
+				return fmt.Errorf("verify: no receipt is of stream %q, so nothing is proved; dray receipts lists them", *stream)
+			}
 			return sum.Err(*strict)
 		}
 	},
@@ -178,6 +182,9 @@ With --inventory an inventory of a Glacier vault is read instead, and no config.
 			}
 			if err != nil {
 				return err
+			}
+			if len(audit.Series) == 0 && sel != (engine.AuditSelection{Quick: sel.Quick}) {
+				return errors.New("audit: no object is of that device, stream and prefix, so nothing is proved; leave out --device, --stream and --under to see what there is")
 			}
 			return audit.Err()
 		}

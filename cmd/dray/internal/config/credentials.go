@@ -91,6 +91,9 @@ func staticKeys(k *mapping, _ func(string) string, _ link.Proxy) account {
 	if len(k.r.problems) > before {
 		return account{}
 	}
+	if k.r.exposed {
+		k.r.warn(k.path, k.at, "others on this machine can read the secret here; chmod 600 this file, or keep the keys in one of their own and name that as credentials.file")
+	}
 	return checked(k, "access_key_id", creds.Static{Keys: keys}, "write the keys as they were issued")
 }
 

@@ -192,3 +192,25 @@ func TestNoSecretOfALoadedConfigIsShown(t *testing.T) {
 		}
 	}
 }
+
+func TestASecretInAConfigThatOthersCanReadIsWarnedOf(t *testing.T) {
+	const text = "state_dir: %s\nspool: {max_bytes: 24MiB, min_free: 0}\nstreams: [{name: a, source: {type: stdin}, destination: d, object: {max_bytes: 8MiB}}]\n" +
+		"destinations: [{name: d, type: s3, bucket: b-1, endpoint: 'https://h', credentials: {access_key_id: i, secret_access_key: hush}}]\n"
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dray.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, text, dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 1, 0o644: 1} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Warnings) != want || want > 0 && (c.Warnings[0].Line != 4 || strings.Contains(c.Warnings[0].Text, "hush")) {
+			t.Errorf("mode %04o: warnings %+v, want %d", mode, c.Warnings, want)
+		}
+	}
+}

@@ -44,6 +44,9 @@ func load(path string, pending bool) (*Config, error) {
 	}
 	r := newReader()
 	r.dir = filepath.Dir(path)
+	if info, err := os.Stat(path); err == nil {
+		r.exposed = info.Mode().Perm()&0o077 != 0
+	}
 	c := r.parse(data, os.Getenv)
 	if c != nil {
 		r.explain(engine.Check(c.Engine))

@@ -19,6 +19,7 @@ const (
 // stopping at the first, and remembers where each field stands.
 type reader struct {
 	dir      string // of the config file; what it names is looked for there
+	exposed  bool   // others than its owner can read the config file
 	problems []Problem
 	warnings []Problem
 	where    map[string]*yaml.Node // field path, as "streams[0].object", to its value
