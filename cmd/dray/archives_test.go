@@ -256,7 +256,7 @@ func TestVerifyAndAuditTellWhatABucketHolds(t *testing.T) {
 	want("whole", exitDone, []string{fmt.Sprintf("%d objects: %d as archived, 0 absent, 0 different", n, n)}, "verify")
 	want("whole", exitDone, []string{"gw 17  a  epoch ", ": complete up to 11400"}, "audit", "bucket")
 	want("whole", exitDone, []string{`"objects":` + fmt.Sprint(n)}, "audit", "--json")
-	want("nothing selected", exitDone, []string{"0 objects of Dray's"}, "audit", "--device", "other")
+	want("nothing selected", exitFailed, []string{"0 objects of Dray's"}, "audit", "--device", "other")
 	want("nothing since", exitDone, []string{"0 objects: 0 as archived"}, "verify", "--since", "2100-01-01")
 	want("no such destination", exitUsage, nil, "audit", "nowhere")
 	want("no such time", exitUsage, nil, "verify", "--since", "yesterday")
